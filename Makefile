@@ -1,0 +1,198 @@
+# zvm: `make demo` shows it, `make check` proves it; both install what is missing first.
+#
+#   make [all]        build/zvm
+#   make demo         mount it in a temporary directory and use it
+#   make check        every test: unit, mount, box, the sanitizer build, formatting
+#   make asan         the unit tests with AddressSanitizer and UBSan (all that is not the monitor)
+#   make fuzz         each fuzzer for a minute
+#   make bench        speed against the same programs run natively
+#   make man          the manual, in build/man
+#   make format       every C file as .clang-format has it; format-check looks only
+#   make install      PREFIX (/usr/local), DESTDIR
+#
+# CC=clang builds with clang; WERROR=1 makes warnings errors.
+
+PREFIX ?= /usr/local
+BUILD ?= build
+PACKAGES = fuse3 libseccomp libelf libxxhash jansson
+
+# Each warning beyond the usual two has its reason.
+WARNINGS = -Wall -Wextra
+# A name that means two things is read wrong once.
+WARNINGS += -Wshadow
+# Every function is declared where others see it, or static; `()` is not `(void)`.
+WARNINGS += -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+# const is a promise, and arithmetic on void is no C.
+WARNINGS += -Wcast-qual -Wwrite-strings -Wpointer-arith
+# Stacks are small here, and sizes come from strangers.
+WARNINGS += -Wvla
+# A format that is no literal may be one that a stranger wrote.
+WARNINGS += -Wformat=2
+# A misspelt #if is silently false.
+WARNINGS += -Wundef
+# uthash's macros fall through on purpose and say so in comments, which only gcc reads.
+ifeq ($(findstring clang,$(CC)),)
+WARNINGS += -Wimplicit-fallthrough
+endif
+ifeq ($(WERROR),1)
+WARNINGS += -Werror
+endif
+
+CFLAGS ?= -O2 -g
+HARDENING = -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+CPPFLAGS_ALL = -D_GNU_SOURCE -I include -I sandbox $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+CFLAGS_ALL = -std=gnu11 $(CFLAGS) $(HARDENING) $(WARNINGS) $(CPPFLAGS_ALL) $(SANITIZE) -pthread -MMD -MP
+LIBRARIES = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lZydis
+LINK = -pthread -pie -Wl,-z,relro,-z,now $(SANITIZE)
+
+# The monitor stands alone: no libc, no vector registers (they are the guest's), no table that needs relocating.
+MONITOR_CFLAGS = -std=gnu11 -O2 -g $(WARNINGS) -ffreestanding -fno-stack-protector -mgeneral-regs-only -fpie -fvisibility=hidden \
+	-fno-asynchronous-unwind-tables -fcf-protection=none -I sandbox -I sandbox/monitor -MMD -MP
+# gcc would turn memcpy's own loop into a call of memcpy.
+ifeq ($(findstring clang,$(CC)),)
+MONITOR_CFLAGS += -fno-tree-loop-distribute-patterns
+endif
+
+SOURCES = $(filter-out fs/main.c,$(wildcard fs/*.c)) $(wildcard sandbox/*.c)
+OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/sandbox/monitor_image.o
+MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) $(BUILD)/sandbox/monitor/entry_S.o
+UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c))
+FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.c tests/fuzz/*.c contrib/bench/*.c)
+
+# --- what has to be there first ---
+
+# The demo and the checks compare with programs which a small machine may lack; building does not need them.
+DEMO_PROGRAMS = fusermount3 python3 gawk jq
+BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3
+CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz
+PROGRAMS = $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
+
+# Debian's Zydis has no .pc file: ask the compiler.
+READY := $(shell pkg-config --exists $(PACKAGES) cmocka && \
+	printf '\043include <Zydis/Zydis.h>\n\043include <uthash.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && \
+	{ for p in $(PROGRAMS); do command -v $$p >/dev/null || exit 1; done; } && echo yes)
+
+all: $(BUILD)/zvm
+
+ifneq ($(READY),yes)
+ifdef INSTALLED
+$(error contrib/install-deps has run, and still one of these is missing: $(PACKAGES) cmocka zydis uthash $(PROGRAMS))
+endif
+# pkg-config could not answer while this file was read: install, then let another make read it.
+$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench man install: dependencies
+	$(MAKE) INSTALLED=1 $@
+
+dependencies:
+	contrib/install-deps
+.PHONY: dependencies
+else
+
+# --- building ---
+
+$(BUILD)/zvm: $(BUILD)/fs/main.o $(BUILD)/libzvm.a
+	$(CC) $(LINK) -o $@ $^ $(LIBRARIES)
+
+# Made anew each time: ar would keep the object of a file that is gone.
+$(BUILD)/libzvm.a: $(OBJECTS)
+	rm -f $@
+	ar rcs $@ $^
+
+unit-tests: $(UNIT_TESTS)
+guests: $(GUESTS)
+fuzzers: $(FUZZERS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+
+$(BUILD)/sandbox/monitor/%.o: sandbox/monitor/%.c
+	@mkdir -p $(@D)
+	$(CC) $(MONITOR_CFLAGS) -c -o $@ $<
+
+$(BUILD)/sandbox/monitor/entry_S.o: sandbox/monitor/entry.S
+	@mkdir -p $(@D)
+	$(CC) -I sandbox -I sandbox/monitor -MMD -MP -c -o $@ $<
+
+$(BUILD)/monitor.elf: $(MONITOR_OBJECTS) sandbox/monitor/monitor.lds
+	ld -static -no-pie -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none -T sandbox/monitor/monitor.lds -o $@ $(MONITOR_OBJECTS)
+
+$(BUILD)/sandbox/monitor_image.o: sandbox/monitor_image.S $(BUILD)/monitor.elf
+	@mkdir -p $(@D)
+	$(CC) -DMONITOR_FILE='"$(BUILD)/monitor.elf"' -c -o $@ $<
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LINK) -I sandbox/monitor -o $@ $< $(BUILD)/libzvm.a $(LIBRARIES) -lcmocka
+
+# Guest programs are ordinary ones; those that say so on their first line are static.
+$(BUILD)/box/%: tests/box/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
+	@mkdir -p $(@D)
+	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) -w -o $@ $< \
+		sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c fs/name.c fs/directive.c fs/size.c fs/action.c $(LIBRARIES)
+
+demo: $(BUILD)/zvm
+	contrib/demo $(BUILD)/zvm
+
+check: $(BUILD)/zvm unit-tests guests asan-build format-check
+	tests/run --build $(BUILD)
+
+# A second build directory, so that the two never mix.
+asan-build:
+	$(MAKE) BUILD=$(BUILD)/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" HARDENING=-fPIE CFLAGS="-O1 -g -fno-omit-frame-pointer" unit-tests
+
+asan: asan-build
+	tests/run --build $(BUILD) --only asan
+
+fuzz: fuzzers
+	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p $(BUILD)/corpus/$$n; \
+		echo "== $$n"; $$f -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -print_final_stats=0 $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+
+$(BUILD)/bench: contrib/bench/bench.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LINK) -o $@ $<
+
+# BENCH="-n 500" for more rounds.
+bench: $(BUILD)/zvm $(BUILD)/bench
+	$(BUILD)/bench $(BENCH) -j $(BUILD)/bench.json $(BUILD)/zvm contrib/bench
+
+man: $(BUILD)/man/zvm.1 $(BUILD)/man/zvm.5 $(BUILD)/man/zvm-box.7
+
+$(BUILD)/man/%: contrib/man/%
+	@mkdir -p $(@D)
+	cp $< $@
+
+# Its table of system calls is the monitor's own.
+$(BUILD)/man/zvm-box.7: contrib/man/zvm-box.7 contrib/man/calls.awk sandbox/monitor/calls.def
+	@mkdir -p $(@D)
+	awk -f contrib/man/calls.awk sandbox/monitor/calls.def $< >$@
+
+install: $(BUILD)/zvm man
+	install -D -m 755 $(BUILD)/zvm $(DESTDIR)$(PREFIX)/bin/zvm
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	ln -sf ../bin/zvm $(DESTDIR)$(PREFIX)/sbin/mount.fuse.zvm
+	install -D -m 644 $(BUILD)/man/zvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/zvm.1
+	install -D -m 644 $(BUILD)/man/zvm.5 $(DESTDIR)$(PREFIX)/share/man/man5/zvm.5
+	install -D -m 644 $(BUILD)/man/zvm-box.7 $(DESTDIR)$(PREFIX)/share/man/man7/zvm-box.7
+	install -D -m 644 contrib/completion/zvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/zvm
+
+endif
+
+format:
+	clang-format -i $(FORMATTED)
+
+format-check:
+	clang-format --dry-run --Werror $(FORMATTED)
+
+clean:
+	rm -rf $(BUILD)
+
+.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install clean
+.SECONDARY:
+
+-include $(BUILD)/bench.d $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d)
