@@ -1,0 +1,38 @@
+/*
+ * Blobs: which stored content is this file of the host?
+ *
+ * The stat shortcut: a file whose (device, inode, size, mtime, ctime) is known to be blob B, and whose times were older
+ * than 2 s when that was learned, is B without being read. Anything else is snapshotted into the store first and
+ * hashed there, so that the digest, the stored bytes and what a run sees are one and the same.
+ * The table is kept in memory and in the store's stat/ (shared by processes, loss of it costs only time).
+ * Thread-safe.
+ */
+#ifndef ZVM_BLOB_H
+#define ZVM_BLOB_H
+
+#include <sys/stat.h>
+#include <zvm/store.h>
+
+struct zvm_blobs;
+
+int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret);
+void zvm_blobs_close(struct zvm_blobs *blobs);
+
+/* Known without reading? 0 and the digest, or -ENOENT. Never touches file content. */
+int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_digest *ret);
+
+/*
+ * As zvm_blob_known, but a file too young for the shortcut is read and compared with what is stored, if it is small
+ * enough to do so where nobody may wait long (16 MiB). 0; -ENOENT: not stored; -EAGAIN: too large to tell here. Stores
+ * nothing.
+ */
+int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret);
+
+/* The content of an open regular file: known, or snapshotted and hashed
+ * now. *ret_fd (if not NULL): the stored object. */
+int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd);
+
+/* The two functions the view needs (view.h), over these blobs and their store. */
+struct zvm_contents zvm_blobs_contents(struct zvm_blobs *blobs);
+
+#endif

@@ -1,0 +1,128 @@
+/*
+ * The box: runs one unmodified program, once, with nothing of the world but what it is given.
+ *
+ *   struct zvm_launcher *launcher;
+ *   zvm_launcher_start(&(struct zvm_launcher_options){0}, &launcher);   // before the caller has threads
+ *   ...
+ *   struct zvm_box_request request = {...};
+ *   struct zvm_box_outcome outcome;
+ *   int r = zvm_box_run(launcher, &request, &outcome);                  // from any thread; blocks
+ *   if (r == 0) ...                                                     // outcome.end says how it ended
+ *   zvm_box_outcome_free(&outcome);
+ *   zvm_launcher_stop(launcher);
+ *
+ * zvm_launcher_start forks the launcher process, which sets up the namespaces once and keeps walled boxes
+ * waiting. zvm_box_run takes one, hands it the program, serves its questions about files through
+ * the view until it ends, and returns after the kernel has confirmed that every process of it is gone: nothing
+ * writes to the request's descriptors any more. A box is used once.
+ *
+ * If the launcher dies, runs under way end with ZVM_END_BROKEN and the next zvm_box_run starts another one.
+ * If the caller's process dies, every box dies.
+ */
+#ifndef ZVM_BOX_H
+#define ZVM_BOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <zvm/view.h>
+
+/* Part of every action: change it whenever a guest could notice a difference in the box. */
+#define ZVM_BOX_VERSION "zvm-box-1"
+
+struct zvm_launcher;
+
+struct zvm_launcher_options {
+	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
+	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
+};
+
+/* One thing that may stand around a box. `stands` false: `reason` says
+ * why not, `remedy` how to get it (may be empty). */
+struct zvm_wall_report {
+	const char *name; /* "seccomp", "user namespace", ..., static */
+	bool stands;
+	char reason[160], remedy[160];
+};
+#define ZVM_WALLS_MAX 24
+
+int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_launcher **ret);
+void zvm_launcher_stop(struct zvm_launcher *launcher);
+
+/* Which walls this launcher's boxes have; returns how many of reports[] were filled. */
+unsigned zvm_launcher_walls(struct zvm_launcher *launcher, struct zvm_wall_report reports[ZVM_WALLS_MAX]);
+
+/* Limits are inclusive; 0 is never "unlimited": the caller fills all of them. */
+struct zvm_limits {
+	uint64_t memory_bytes; /* what guest mappings and private files may add up to */
+	uint64_t output_bytes; /* of stdout and of stderr, each */
+	uint64_t wall_ms;
+};
+
+/* One question the guest asked and what it was told; the list of them is the run's dependencies. */
+struct zvm_dependency {
+	struct zvm_question question;
+	struct zvm_answer answer; /* fd is -1 */
+};
+
+struct zvm_box_request {
+	const struct zvm_view *view;
+	const struct zvm_contents *contents;
+	const char *script;             /* guest path: "/script/count.py", "/usr/bin/sort" */
+	int script_fd;                  /* its stored content, read-only; borrowed */
+	const char *const *arguments;   /* after argv[0]; NULL-terminated */
+	const char *const *environment; /* whole, "NAME=VALUE", NULL-terminated, in the order the guest sees */
+	unsigned char seed[32];         /* of the box's random generator */
+	struct zvm_limits limits;
+	int stdin_fd;             /* regular file, read-only, borrowed */
+	int stdout_fd, stderr_fd; /* regular files, empty, O_WRONLY; borrowed; the box appends to them */
+	int cancel_fd;            /* eventfd or pipe: becomes readable to kill the run; -1: never */
+	void (*trace)(void *context, const char *line,
+	              size_t length); /* NULL, or called for each system call of the guest */
+	void *trace_context;
+};
+
+enum zvm_box_end {
+	ZVM_END_EXIT,      /* exit_status */
+	ZVM_END_SIGNAL,    /* by a signal of its own doing */
+	ZVM_END_REFUSED,   /* never started: `error` -ENOEXEC, -EACCES, -ENOENT (interpreter), `message` says why */
+	ZVM_END_TIME,      /* wall or CPU time limit */
+	ZVM_END_OUTPUT,    /* output limit */
+	ZVM_END_MEMORY,    /* killed at the hard memory wall (the guest's own ENOMEM is no end) */
+	ZVM_END_DEADLOCK,  /* every task waits for another */
+	ZVM_END_CANCELLED, /* cancel_fd */
+	ZVM_END_BROKEN,    /* the launcher died, or the box broke its protocol: EIO, never remembered */
+};
+
+struct zvm_box_outcome {
+	enum zvm_box_end end;
+	int exit_status, signal;
+	int error;     /* REFUSED: -errno */
+	char *message; /* one line for err/ without newline, or NULL: why refused, where it crashed, who waits for whom
+	                */
+	uint64_t stdout_size, stderr_size; /* what the guest wrote, as the host saw it */
+	uint64_t wall_us, cpu_us, max_rss_kib;
+	uint64_t system_calls, virtual_ns, peak_memory;
+	char **refused; /* names of system calls (and "socket(AF_INET)" and the like) answered with a refusal */
+	unsigned refused_count;
+	struct zvm_dependency *dependencies; /* each question once, in the order first asked */
+	unsigned dependency_count;
+	bool not_vetted; /* executable anonymous memory was mapped (a JIT) */
+	bool real_time;  /* only real time could have moved it on: never remembered */
+	char **walls;    /* names of the walls that stood */
+	unsigned wall_count;
+};
+
+/*
+ * Runs the request. 0 with *ret filled (always free it), or -errno if zvm itself could not (-ENOMEM, -EAGAIN).
+ * Thread-safe. The descriptors and strings of the request must stay valid until it returns.
+ */
+int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *request, struct zvm_box_outcome *ret);
+void zvm_box_outcome_free(struct zvm_box_outcome *outcome);
+
+/*
+ * For lookups: does this file, were it run, have any chance? 0, -ENOEXEC (neither ELF for this machine nor `#!`, or
+ * damaged) with a one-line reason in *ret_message (malloc'd, may be NULL). Reads only `fd`.
+ */
+int zvm_box_check_program(int fd, char **ret_message);
+
+#endif

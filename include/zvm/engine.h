@@ -1,0 +1,115 @@
+/*
+ * The engine: from a name (spec and input) to a result, computing each once.
+ *
+ *   struct zvm_engine *engine;
+ *   zvm_engine_open(&options, &engine);                        // starts its workers; the launcher is already running
+ *   struct zvm_target target = {.spec = spec, .input_fd = fd}; // input_fd: open regular file of the host
+ *   if (zvm_engine_peek(engine, &target, &result) == 0) ...    // a valid stored result; never runs, never blocks
+ *   r = zvm_engine_request(engine, &target, done, context, &ticket);
+ *   ... done(context, error, result) is called once, from a worker, unless abandoned first
+ *   zvm_engine_abandon(engine, ticket);                        // the reader was interrupted
+ *
+ * Single flight: requests for the same target in the same state of script and input join one job; different names
+ * that come to the same action run it once. A job whose last ticket has been abandoned for 2 s is killed.
+ * Each stage of a pipeline is an action of its own whose input is the previous stage's stdout.
+ *
+ * Results are immutable, reference-counted and may be used from any thread.
+ */
+#ifndef ZVM_ENGINE_H
+#define ZVM_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <zvm/box.h>
+#include <zvm/name.h>
+#include <zvm/store.h>
+
+struct zvm_engine;
+struct zvm_ticket;
+
+struct zvm_engine_options {
+	struct zvm_store *store;
+	struct zvm_launcher *launcher;
+	const char *const *scripts; /* directories, NULL-terminated; host paths */
+	struct zvm_limits limits;   /* defaults where a script declares none; 0: ZVM_DEFAULT_* */
+	unsigned max_jobs;          /* boxes at once; 0: number of processors */
+	bool any_exit;              /* -o exit=any: every exit status is success */
+	bool no_cache;              /* zvm run --no-cache: compute always, remember nothing */
+};
+
+#define ZVM_DEFAULT_MEMORY (1ull << 30)
+#define ZVM_DEFAULT_OUTPUT (16ull << 30)
+#define ZVM_DEFAULT_WALL_MS (120u * 1000)
+
+struct zvm_target {
+	const struct zvm_spec *spec;
+	const char *input_name; /* for messages and keys of in-memory tables; "" for zvm run */
+	int input_fd;           /* borrowed for the call */
+	uint64_t nonce;         /* wanted inode nonce of a new result; 0: any */
+};
+
+struct zvm_result {
+	/*
+	 * 0: a result, perhaps of a failed run (`failed`: readers get the bytes and then EIO).
+	 * Otherwise what open(run/...) answers: -ETIMEDOUT, -ENOMEM, -EFBIG, -ENOSPC, -ENOENT, -EACCES, -ENOEXEC,
+	 * -EINVAL, -EDEADLK, -EIO; then out_fd is -1, and err_fd and zvm_result_info tell why.
+	 */
+	int error;
+	bool failed;
+	bool cached; /* this answer came from the store */
+	uint64_t nonce;
+	int out_fd; /* stored stdout, read-only; owned by the result */
+	int err_fd; /* stderr of all stages in order, then our own line if there is one to say; a stored object or memfd
+	             */
+	uint64_t out_size, err_size;
+	struct zvm_digest out_digest;
+	int exit_status, signal; /* of the stage that decides: the last that failed, else the last */
+	int64_t computed_at;     /* real time, seconds: what readers see as mtime */
+	struct zvm_story *story; /* what info/ is written from; the engine's own */
+	unsigned references;     /* the engine's own */
+};
+
+/* The JSON of info/, written when first asked for. *ret_fd is the result's: do not close it. */
+int zvm_result_info(struct zvm_result *result, int *ret_fd, uint64_t *ret_size);
+
+struct zvm_result *zvm_result_ref(struct zvm_result *result);
+void zvm_result_unref(struct zvm_result *result);
+/* The same run of the same action: an inode bound to one may serve the other. */
+bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b);
+
+int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine **ret);
+/* Kills what runs, answers every waiting ticket with -EIO, joins the workers. */
+void zvm_engine_close(struct zvm_engine *engine);
+
+/* Is there such a script? 0 with its stat, -ENOENT, -EACCES. `name` is a stage's words[0]; *ret_fd may be NULL. */
+int zvm_engine_find_script(struct zvm_engine *engine, const char *name, struct stat *ret_stat, int *ret_fd);
+
+/*
+ * A valid stored result, without running anything and without reading contents: 0, -ENOENT (none, or unknown without
+ * reading), or what makes a run impossible (-ENOENT for the script is told apart by zvm_engine_find_script). *ret is
+ * the caller's reference. Counts neither as hit nor as miss.
+ */
+int zvm_engine_peek(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret);
+
+/* As peek, but for a reader: a result found counts as a hit. */
+int zvm_engine_try(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret);
+
+/* Never waits. *ret_ticket is valid until `done` is called or zvm_engine_abandon returns. The result is the callee's
+ * reference. `done` may be called before zvm_engine_request returns (a hit); then *ret_ticket is NULL. */
+int zvm_engine_request(struct zvm_engine *engine, const struct zvm_target *target,
+                       void (*done)(void *context, struct zvm_result *result), void *context,
+                       struct zvm_ticket **ret_ticket);
+/* After this returns true, `done` will not be called; false: it was called or is being called. */
+bool zvm_engine_abandon(struct zvm_engine *engine, struct zvm_ticket *ticket);
+
+struct zvm_engine_counters {
+	uint64_t box_runs_total, cache_hits_total, cache_misses_total, runs_in_flight;
+	uint64_t failures_total, cancelled_total, timeouts_total, joined_total, system_calls_total,
+	        run_microseconds_total;
+};
+void zvm_engine_counters(struct zvm_engine *engine, struct zvm_engine_counters *ret);
+
+/* Prometheus text of everything; malloc'd. */
+int zvm_engine_stats_text(struct zvm_engine *engine, char **ret, size_t *ret_size);
+
+#endif

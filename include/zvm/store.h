@@ -1,0 +1,78 @@
+/*
+ * The store: contents by address, safe against crashes, full disks and other users of it.
+ *
+ *   struct zvm_store *store;
+ *   int r = zvm_store_open(path, ZVM_STORE_CREATE, &store);
+ *
+ *   zvm_autofd int fd = -1;
+ *   r = zvm_store_begin(store, &fd);                 // an unnamed file in tmp/: write to it, or let a box write
+ *   r = zvm_store_commit(store, fd, &digest, &size); // hash, compare with what is there, sync what must be, link into
+ * place r = zvm_store_object(store, &digest, &fd, &size);// read-only descriptor of a stored object
+ *
+ * Layout (DESIGN section 4): objects/ab/DIGEST, records/ab/DIGEST/N, stat/, tmp/, lock, version. Directory 0700,
+ * objects 0400. Anything unfinished is only in tmp/ (or unnamed) and vanishes with its writer. Several processes may
+ * share a store. All functions are thread-safe; they return 0 or -errno. -ENOENT from zvm_store_object means missing
+ * *or found damaged and set aside*: the caller recomputes.
+ */
+#ifndef ZVM_STORE_H
+#define ZVM_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <zvm/digest.h>
+#include <zvm/view.h>
+
+#define ZVM_STORE_CREATE 1u   /* make it if the directory is missing or empty */
+#define ZVM_STORE_READONLY 2u /* look, never write */
+
+struct zvm_store;
+
+/*
+ * Why a store is refused is for a person to read: *ret_reason (malloc'd sentence, may be NULL) on error.
+ * -EPROTO: newer format; -EPERM: another user's or writable by others; -EINVAL: a directory that is not a store.
+ */
+int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, char **ret_reason);
+void zvm_store_close(struct zvm_store *store);
+const char *zvm_store_path(const struct zvm_store *store);
+int zvm_store_directory(const struct zvm_store *store); /* descriptor of the store's directory; borrowed */
+
+/* $XDG_CACHE_HOME/zvm or ~/.cache/zvm; malloc'd. */
+int zvm_store_default_path(char **ret);
+
+/* A new empty file, O_RDWR; nothing to undo if it is just closed. */
+int zvm_store_begin(struct zvm_store *store, int *ret_fd);
+/* Makes the bytes of `fd` (from zvm_store_begin; nobody may write to it any more) an object. fd stays the caller's to
+ * close. */
+int zvm_store_commit(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size);
+/* Both in one for bytes in memory. */
+int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct zvm_digest *ret);
+/* A snapshot of an open regular file (reflink, else copy) as an object; -EAGAIN never: the copy is what counts. */
+int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size);
+
+int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, uint64_t *ret_size);
+bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest);
+/* Set an object aside that was found wrong: the next who needs it recomputes. Counted and logged. */
+void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest, const char *why);
+
+/* Counters for stats, monotonic since open. */
+struct zvm_store_counters {
+	uint64_t objects_written, bytes_written, objects_shared, twins, condemned, records_written;
+};
+void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret);
+
+/* --- gc.c, fsck.c --- */
+struct zvm_gc_options {
+	uint64_t max_bytes;  /* 0: no limit by size */
+	uint64_t free_floor; /* keep at least so many bytes free on the filesystem; 0: none */
+};
+struct zvm_gc_report {
+	uint64_t objects, bytes, removed_objects, removed_records, freed_bytes;
+};
+int zvm_store_gc(struct zvm_store *store, const struct zvm_gc_options *options, struct zvm_gc_report *ret);
+
+/* Every object against its name and every record against its checksum and objects; one line per damage through `say`.
+ * Returns the number of damages, or -errno. */
+long zvm_store_fsck(struct zvm_store *store, bool repair, void (*say)(void *context, const char *line), void *context);
+
+#endif
