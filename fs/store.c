@@ -1,0 +1,470 @@
+/*
+ * The store's objects.
+ *
+ * How an object comes to be: its bytes are written to an unnamed file below tmp/ (O_TMPFILE, so a crash leaves nothing;
+ * where the filesystem cannot, a named file that is unlinked at once, and copied under its name). Committing hashes
+ * them, makes the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by
+ * byte: equal means shared, different means a twin, and the next number is tried. So equal names are equal bytes,
+ * whoever chose them.
+ *
+ * What a crash can do: a name may survive a power loss whose bytes did not. We do not sync (a cold result would cost a
+ * disk flush); instead an object is checked against its name when this process first uses it, unless it wrote it
+ * itself. One that fails is condemned: moved to tmp/ for a person to look at, counted, and -ENOENT to the caller, who
+ * computes it again.
+ *
+ * Who may: the owner alone. A directory that is writable by others, belongs to somebody else, is of a newer format or
+ * is not a store is refused and not touched.
+ */
+#include "store_internal.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+#include <zvm/cleanup.h>
+#include "content.h"
+
+#define VERSION_TEXT "zvm store 1\n"
+#define VERIFIED_MAX 65536
+#define TWINS_MAX 1024u
+
+/* --- opening --- */
+
+static int refuse(char **ret_reason, int error, const char *format, const char *path)
+{
+	if (ret_reason) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral" /* all callers pass a literal with one %s */
+		if (asprintf(ret_reason, format, path) < 0)
+			*ret_reason = NULL;
+#pragma GCC diagnostic pop
+	}
+	return error;
+}
+
+static int make_directories(const char *path)
+{
+	zvm_autofree char *copy = strdup(path);
+	if (!copy)
+		return -ENOMEM;
+	for (char *at = copy + 1; *at; at++) {
+		if (*at != '/')
+			continue;
+		*at = 0;
+		if (mkdir(copy, 0777) < 0 && errno != EEXIST)
+			return -errno;
+		*at = '/';
+	}
+	return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static bool is_empty(int directory)
+{
+	return faccessat(directory, "objects", F_OK, 0) < 0 && zvm_directory_is_empty(directory);
+}
+
+static int initialise(int directory)
+{
+	static const char *const rooms[] = {"objects", "records", "stat", "tmp"};
+	for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++)
+		if (mkdirat(directory, rooms[i], 0700) < 0 && errno != EEXIST)
+			return -errno;
+	/* The version comes last: a store without one was never finished. */
+	zvm_autofd int fd = openat(directory, "tmp/version", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	int r = zvm_write_all(fd, VERSION_TEXT, strlen(VERSION_TEXT));
+	if (r == 0 && (fsync(fd) < 0 || renameat(directory, "tmp/version", directory, "version") < 0))
+		r = -errno;
+	return r;
+}
+
+static int check_owner(int directory, const char *path, char **ret_reason)
+{
+	struct stat st;
+	if (fstat(directory, &st) < 0)
+		return -errno;
+	if (st.st_uid != geteuid())
+		return refuse(ret_reason, -EPERM,
+		              "the store %s belongs to another user; choose one of your own with --store", path);
+	if (st.st_mode & 022)
+		return refuse(ret_reason, -EPERM,
+		              "the store %s is writable by others; chmod 700 it if you trust what is in it", path);
+	return 0;
+}
+
+static int check_version(int directory, const char *path, char **ret_reason)
+{
+	char text[64] = "";
+	zvm_autofd int fd = openat(directory, "version", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? refuse(ret_reason, -EINVAL,
+		                                "%s is a directory, but not a store; name an empty or a new one", path)
+		                       : -errno;
+	if (zvm_read_at(fd, text, sizeof text - 1, 0) < 0)
+		return -EIO;
+	if (!strcmp(text, VERSION_TEXT))
+		return 0;
+	if (strncmp(text, "zvm store ", 10))
+		return refuse(ret_reason, -EINVAL, "%s is a directory, but not a store; name an empty or a new one",
+		              path);
+	return refuse(ret_reason, -EPROTO, "the store %s was written by a newer zvm; use that, or another store", path);
+}
+
+static int open_room(const struct zvm_store *store, const char *name, int *ret)
+{
+	*ret = openat(store->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return *ret < 0 ? -errno : 0;
+}
+
+static int open_rooms(struct zvm_store *store)
+{
+	int r = open_room(store, "objects", &store->objects);
+	r = r ? r : open_room(store, "records", &store->records);
+	r = r ? r : open_room(store, "tmp", &store->tmp);
+	if (r == 0) {
+		store->lock_fd = openat(store->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (store->lock_fd < 0 && !(store->flags & ZVM_STORE_READONLY))
+			r = -errno;
+	}
+	return r;
+}
+
+static int open_directory(struct zvm_store *store, const char *path, char **ret_reason)
+{
+	if (store->flags & ZVM_STORE_CREATE) {
+		int r = make_directories(path);
+		if (r)
+			return refuse(ret_reason, r, "the store %s cannot be made", path);
+	}
+	store->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (store->directory < 0)
+		return refuse(ret_reason, -errno, "there is no store at %s", path);
+	int r = check_owner(store->directory, path, ret_reason);
+	if (r == 0 && (store->flags & ZVM_STORE_CREATE) && is_empty(store->directory))
+		r = initialise(store->directory);
+	r = r ? r : check_version(store->directory, path, ret_reason);
+	return r ? r : open_rooms(store);
+}
+
+int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, char **ret_reason)
+{
+	if (ret_reason)
+		*ret_reason = NULL;
+	struct zvm_store *store = calloc(1, sizeof *store);
+	if (!store)
+		return -ENOMEM;
+	store->directory = store->objects = store->records = store->tmp = store->lock_fd = -1;
+	store->flags = flags;
+	pthread_mutex_init(&store->lock, NULL);
+	store->path = strdup(path);
+	int r = store->path ? open_directory(store, path, ret_reason) : -ENOMEM;
+	if (r) {
+		if (ret_reason && !*ret_reason)
+			refuse(ret_reason, r, "the store %s cannot be used", path);
+		zvm_store_close(store);
+		return r;
+	}
+	*ret = store;
+	return 0;
+}
+
+void zvm_store_close(struct zvm_store *store)
+{
+	struct zvm_verified *v, *next;
+	if (!store)
+		return;
+	HASH_ITER(hh, store->verified, v, next)
+	{
+		HASH_DEL(store->verified, v);
+		free(v);
+	}
+	zvm_close_pointer(&store->directory);
+	zvm_close_pointer(&store->objects);
+	zvm_close_pointer(&store->records);
+	zvm_close_pointer(&store->tmp);
+	zvm_close_pointer(&store->lock_fd);
+	pthread_mutex_destroy(&store->lock);
+	free(store->path);
+	free(store);
+}
+
+const char *zvm_store_path(const struct zvm_store *store)
+{
+	return store->path;
+}
+
+int zvm_store_directory(const struct zvm_store *store)
+{
+	return store->directory;
+}
+
+int zvm_store_default_path(char **ret)
+{
+	const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	int n;
+	if (cache && *cache == '/')
+		n = asprintf(ret, "%s/zvm", cache);
+	else if (home && *home == '/')
+		n = asprintf(ret, "%s/.cache/zvm", home);
+	else
+		return -ENOENT;
+	return n < 0 ? -ENOMEM : 0;
+}
+
+/* --- names --- */
+
+struct object_name {
+	char text[3 + ZVM_DIGEST_TEXT]; /* "ab/DIGEST" */
+};
+
+static struct object_name name_of(const struct zvm_digest *digest)
+{
+	struct object_name name;
+	zvm_digest_format(digest, name.text + 3);
+	name.text[0] = name.text[3];
+	name.text[1] = name.text[4];
+	name.text[2] = '/';
+	return name;
+}
+
+static int make_shelf(const struct zvm_store *store, const struct object_name *name)
+{
+	char shelf[3] = {name->text[0], name->text[1], 0};
+	return mkdirat(store->objects, shelf, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* --- which objects have proved to be what their name says --- */
+
+static void now_verified(struct zvm_store *store, const struct stat *st)
+{
+	struct zvm_file_identity id = zvm_file_identity(st);
+	struct zvm_verified *v;
+	pthread_mutex_lock(&store->lock);
+	HASH_FIND(hh, store->verified, &id, sizeof id, v);
+	if (!v) {
+		if (HASH_COUNT(store->verified) >= VERIFIED_MAX) { /* the oldest goes: it is only checked again */
+			struct zvm_verified *first = store->verified;
+			HASH_DEL(store->verified, first);
+			free(first);
+		}
+		v = calloc(1, sizeof *v);
+		if (v) {
+			v->id = id;
+			HASH_ADD(hh, store->verified, id, sizeof id, v);
+		}
+	}
+	pthread_mutex_unlock(&store->lock);
+}
+
+static bool is_verified(struct zvm_store *store, const struct stat *st)
+{
+	struct zvm_file_identity id = zvm_file_identity(st);
+	struct zvm_verified *v;
+	pthread_mutex_lock(&store->lock);
+	HASH_FIND(hh, store->verified, &id, sizeof id, v);
+	pthread_mutex_unlock(&store->lock);
+	return v != NULL;
+}
+
+static bool content_matches(int fd, uint64_t size, const struct zvm_digest *digest)
+{
+	struct zvm_digest found;
+	return zvm_content_hash(fd, size, &found) == 0 && found.high == digest->high && found.low == digest->low;
+}
+
+/* --- committing --- */
+
+static int open_temporary(struct zvm_store *store)
+{
+	int fd = openat(store->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
+		return fd < 0 ? -errno : fd;
+	/* No unnamed files here: a name that nobody guesses, kept until commit links it away or gc sweeps tmp/. */
+	for (unsigned i = 0; i < 100; i++) {
+		char name[64];
+		snprintf(name, sizeof name, "new-%d-%lu", (int)getpid(), atomic_fetch_add(&store->serial, 1));
+		fd = openat(store->tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd >= 0 || errno != EEXIST)
+			return fd < 0 ? -errno : fd;
+	}
+	return -EEXIST;
+}
+
+int zvm_store_begin(struct zvm_store *store, int *ret_fd)
+{
+	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : open_temporary(store);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
+	return 0;
+}
+
+static int link_into_place(const struct zvm_store *store, int fd, const struct object_name *name)
+{
+	char path[48];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	for (int tries = 0; tries < 2; tries++) {
+		if (linkat(AT_FDCWD, path, store->objects, name->text, AT_SYMLINK_FOLLOW) == 0)
+			return 0;
+		if (errno != ENOENT)
+			break;
+		int r = make_shelf(store, name);
+		if (r)
+			return r;
+	}
+	return errno == EDQUOT ? -ENOSPC : -errno;
+}
+
+/* Is what has this name already the same? 1 yes, 0 no: a twin, -ENOENT: it was damaged and is out of the way now. */
+static int compare_existing(struct zvm_store *store, int fd, uint64_t size, const struct zvm_digest *digest)
+{
+	struct object_name name = name_of(digest);
+	struct stat st;
+	zvm_autofd int existing = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (existing < 0 || fstat(existing, &st) < 0)
+		return -errno;
+	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, fd, size) : 0;
+	if (equal == 1) {
+		now_verified(store, &st);
+		return 1;
+	}
+	if (equal == 0 && content_matches(existing, (uint64_t)st.st_size, digest))
+		return 0;
+	zvm_store_condemn(store, digest, "its bytes do not match its name");
+	return -ENOENT;
+}
+
+static int place_object(struct zvm_store *store, int fd, uint64_t size, struct zvm_digest *digest)
+{
+	for (digest->twin = 0; digest->twin < TWINS_MAX;) {
+		struct object_name name = name_of(digest);
+		int r = link_into_place(store, fd, &name);
+		if (r == 0) {
+			atomic_fetch_add(&store->counters.objects_written, 1);
+			atomic_fetch_add(&store->counters.bytes_written, size);
+			return 0;
+		}
+		if (r != -EEXIST)
+			return r;
+		r = compare_existing(store, fd, size, digest);
+		if (r == 1) {
+			atomic_fetch_add(&store->counters.objects_shared, 1);
+			return 0;
+		}
+		if (r == 0) {
+			atomic_fetch_add(&store->counters.twins, 1);
+			digest->twin++;
+		} else if (r != -ENOENT) {
+			return r;
+		}
+	}
+	return -EMLINK;
+}
+
+int zvm_store_commit(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	uint64_t size = (uint64_t)st.st_size;
+	int r = zvm_content_hash(fd, size, ret);
+	if (r == 0 && fchmod(fd, 0400) < 0)
+		r = -errno;
+	r = r ? r : place_object(store, fd, size, ret);
+	if (r == 0 && fstat(fd, &st) == 0)
+		now_verified(store, &st);
+	if (ret_size)
+		*ret_size = size;
+	return r;
+}
+
+int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct zvm_digest *ret)
+{
+	zvm_autofd int fd = -1;
+	struct stat st;
+	/* Often it is there: then the comparison is all there is to do. */
+	zvm_memory_hash(data, size, ret);
+	struct object_name name = name_of(ret);
+	fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == size &&
+	    zvm_content_equals_memory(fd, data, size) == 1) {
+		now_verified(store, &st);
+		return 0;
+	}
+	zvm_close_pointer(&fd);
+	int r = zvm_store_begin(store, &fd);
+	r = r ? r : zvm_write_all(fd, data, size);
+	return r ? r : zvm_store_commit(store, fd, ret, NULL);
+}
+
+int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
+{
+	struct stat st;
+	zvm_autofd int copy = -1;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	int r = zvm_store_begin(store, &copy);
+	r = r ? r : zvm_content_copy(fd, copy, (uint64_t)st.st_size);
+	return r ? r : zvm_store_commit(store, copy, ret, ret_size);
+}
+
+/* --- using --- */
+
+int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, uint64_t *ret_size)
+{
+	struct object_name name = name_of(digest);
+	struct stat st;
+	zvm_autofd int fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -ENOENT;
+	if (!is_verified(store, &st)) {
+		if (!content_matches(fd, (uint64_t)st.st_size, digest)) {
+			zvm_store_condemn(store, digest, "its bytes do not match its name");
+			return -ENOENT;
+		}
+		now_verified(store, &st);
+	}
+	*ret_fd = zvm_steal_fd(&fd);
+	if (ret_size)
+		*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest)
+{
+	struct object_name name = name_of(digest);
+	return faccessat(store->objects, name.text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest, const char *why)
+{
+	struct object_name name = name_of(digest);
+	char aside[ZVM_DIGEST_TEXT + 16];
+	atomic_fetch_add(&store->counters.condemned, 1);
+	syslog(LOG_WARNING, "object %s is set aside: %s", name.text + 3, why);
+	if (store->flags & ZVM_STORE_READONLY)
+		return;
+	snprintf(aside, sizeof aside, "condemned-%s", name.text + 3);
+	if (renameat(store->objects, name.text, store->tmp, aside) < 0)
+		unlinkat(store->objects, name.text, 0);
+}
+
+void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret)
+{
+	*ret = (struct zvm_store_counters){
+	        .objects_written = atomic_load(&store->counters.objects_written),
+	        .bytes_written = atomic_load(&store->counters.bytes_written),
+	        .objects_shared = atomic_load(&store->counters.objects_shared),
+	        .twins = atomic_load(&store->counters.twins),
+	        .condemned = atomic_load(&store->counters.condemned),
+	        .records_written = atomic_load(&store->counters.records_written),
+	};
+}

@@ -1,0 +1,61 @@
+/* Inside the store: shared by store.c, record.c, gc.c and fsck.c. */
+#ifndef ZVM_FS_STORE_INTERNAL_H
+#define ZVM_FS_STORE_INTERNAL_H
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <zvm/store.h>
+
+/* What stays the same as long as a file is neither replaced nor written. Compared as bytes: no padding. */
+struct zvm_file_identity {
+	uint64_t device, inode, size;
+	int64_t modified, modified_ns, changed, changed_ns;
+};
+
+static inline struct zvm_file_identity zvm_file_identity(const struct stat *st)
+{
+	return (struct zvm_file_identity){st->st_dev,         st->st_ino,          (uint64_t)st->st_size,
+	                                  st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_ctim.tv_sec,
+	                                  st->st_ctim.tv_nsec};
+}
+
+struct zvm_verified {
+	UT_hash_handle hh;
+	struct zvm_file_identity id;
+};
+
+struct zvm_store {
+	char *path;
+	unsigned flags;
+	int directory, objects, records, tmp, lock_fd;
+	pthread_mutex_t lock; /* around verified */
+	struct zvm_verified *verified;
+	atomic_ulong serial;
+	struct {
+		atomic_ulong objects_written, bytes_written, objects_shared, twins, condemned, records_written;
+	} counters;
+};
+
+static inline bool zvm_directory_is_empty(int directory)
+{
+	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	bool empty = dir != NULL;
+	if (!dir) {
+		if (copy >= 0)
+			close(copy);
+		return false;
+	}
+	for (struct dirent *d; empty && (d = readdir(dir));)
+		empty = !strcmp(d->d_name, ".") || !strcmp(d->d_name, "..");
+	closedir(dir);
+	return empty;
+}
+
+#endif
