@@ -1,0 +1,306 @@
+/* Actions and records as bytes: one canonical encoding each, length-prefixed and versioned (bytes.h). */
+#include <errno.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zvm/cleanup.h>
+#include <zvm/record.h>
+
+#define ACTION_VERSION "zvm action 1"
+#define RECORD_VERSION "zvm record 1"
+#define LIST_MAX 1000000u
+/* Eleven numbers and a digest of three; the shortest dependency has an empty path and no text. */
+#define DEPENDENCY_LEAST (14 * 8)
+
+static void put_digest(struct zvm_bytes *out, const struct zvm_digest *d)
+{
+	zvm_bytes_number(out, d->high);
+	zvm_bytes_number(out, d->low);
+	zvm_bytes_number(out, d->twin);
+}
+
+static void put_strings(struct zvm_bytes *out, const char *const *list)
+{
+	size_t n = 0;
+	while (list && list[n])
+		n++;
+	zvm_bytes_number(out, n);
+	for (size_t i = 0; i < n; i++)
+		zvm_bytes_string(out, list[i]);
+}
+
+int zvm_action_encode(const struct zvm_action *a, struct zvm_bytes *out)
+{
+	zvm_bytes_string(out, ACTION_VERSION);
+	zvm_bytes_string(out, a->box_version);
+	zvm_bytes_string(out, a->script);
+	put_digest(out, &a->script_blob);
+	zvm_bytes_number(out, a->script_mode);
+	put_strings(out, a->arguments);
+	put_strings(out, a->environment);
+	zvm_bytes_number(out, a->limits.memory_bytes);
+	zvm_bytes_number(out, a->limits.output_bytes);
+	zvm_bytes_number(out, a->limits.wall_ms);
+	put_digest(out, &a->input_blob);
+	zvm_bytes_string(out, a->ok_statuses);
+	return out->error;
+}
+
+/*
+ * The seed must differ between actions and never between stores, so twin numbers (which depend on what a store saw
+ * first) are left out: only names and hashes go in.
+ */
+int zvm_action_seed(const struct zvm_action *a, unsigned char seed[32])
+{
+	zvm_autobytes struct zvm_bytes bytes = {0};
+	struct zvm_action plain = *a;
+	plain.script_blob.twin = plain.input_blob.twin = 0;
+	int r = zvm_action_encode(&plain, &bytes);
+	if (r)
+		return r;
+	for (unsigned i = 0; i < 4; i++) {
+		XXH64_hash_t part = XXH3_64bits_withSeed(bytes.data, bytes.size, 0x7a766d00u + i);
+		memcpy(seed + 8 * i, &part, 8);
+	}
+	return 0;
+}
+
+/* --- records --- */
+
+static void put_text(struct zvm_bytes *out, const char *s)
+{
+	zvm_bytes_number(out, s != NULL);
+	if (s)
+		zvm_bytes_string(out, s);
+}
+
+static void put_dependency(struct zvm_bytes *out, const struct zvm_dependency *d)
+{
+	const struct zvm_answer *a = &d->answer;
+	zvm_bytes_number(out, d->question.kind);
+	zvm_bytes_number(out, d->question.flags);
+	zvm_bytes_string(out, d->question.path);
+	zvm_bytes_number(out, (uint64_t)(int64_t)a->error);
+	zvm_bytes_number(out, a->mode);
+	zvm_bytes_number(out, a->size);
+	zvm_bytes_number(out, a->inode);
+	zvm_bytes_number(out, (uint64_t)a->mtime);
+	put_text(out, a->text);
+	zvm_bytes_number(out, a->elsewhere);
+	zvm_bytes_number(out, a->has_content);
+	put_digest(out, &a->digest);
+}
+
+static void put_list(struct zvm_bytes *out, char *const *list, unsigned count)
+{
+	zvm_bytes_number(out, count);
+	for (unsigned i = 0; i < count; i++)
+		zvm_bytes_string(out, list[i]);
+}
+
+static void put_output(struct zvm_bytes *out, const struct zvm_output *o)
+{
+	put_digest(out, &o->digest);
+	zvm_bytes_number(out, o->size);
+}
+
+int zvm_record_encode(const struct zvm_record *r, struct zvm_bytes *out)
+{
+	zvm_bytes_string(out, RECORD_VERSION);
+	const uint64_t numbers[] = {r->end,
+	                            (uint64_t)r->exit_status,
+	                            (uint64_t)r->signal,
+	                            r->failed,
+	                            r->nonce,
+	                            r->wall_us,
+	                            r->cpu_us,
+	                            r->max_rss_kib,
+	                            r->system_calls,
+	                            r->virtual_ns,
+	                            r->peak_memory,
+	                            (uint64_t)r->computed_at,
+	                            r->not_vetted};
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		zvm_bytes_number(out, numbers[i]);
+	put_output(out, &r->out);
+	put_output(out, &r->err);
+	put_text(out, r->message);
+	put_list(out, r->refused, r->refused_count);
+	put_list(out, r->walls, r->wall_count);
+	zvm_bytes_number(out, r->dependency_count);
+	for (unsigned i = 0; i < r->dependency_count; i++)
+		put_dependency(out, &r->dependencies[i]);
+	return out->error;
+}
+
+static struct zvm_digest get_digest(struct zvm_reader *in)
+{
+	struct zvm_digest d = {.high = zvm_read_number(in), .low = zvm_read_number(in)};
+	uint64_t twin = zvm_read_number(in);
+	if (twin > UINT32_MAX)
+		in->error = -EBADMSG;
+	d.twin = (uint32_t)twin;
+	return d;
+}
+
+static char *get_text(struct zvm_reader *in)
+{
+	return zvm_read_number(in) ? zvm_read_string(in) : NULL;
+}
+
+/* A count that the bytes which are left could hold, each element taking at least `least`. */
+static unsigned get_count(struct zvm_reader *in, size_t least)
+{
+	uint64_t n = zvm_read_number(in);
+	if (n > LIST_MAX || n > in->left / least) {
+		in->error = -EBADMSG;
+		return 0;
+	}
+	return (unsigned)n;
+}
+
+static void get_list(struct zvm_reader *in, char ***ret, unsigned *ret_count)
+{
+	unsigned n = get_count(in, 8);
+	*ret = calloc((size_t)n + 1, sizeof **ret);
+	if (!*ret) {
+		in->error = -ENOMEM;
+		return;
+	}
+	for (; *ret_count < n && !in->error; ++*ret_count) {
+		(*ret)[*ret_count] = zvm_read_string(in);
+		if (!(*ret)[*ret_count])
+			break;
+	}
+}
+
+static void get_dependency(struct zvm_reader *in, struct zvm_dependency *d)
+{
+	struct zvm_answer *a = &d->answer;
+	a->fd = -1;
+	d->question.kind = (enum zvm_ask_kind)zvm_read_number(in);
+	d->question.flags = (unsigned)zvm_read_number(in);
+	d->question.path = zvm_read_string(in);
+	a->error = (int)(int64_t)zvm_read_number(in);
+	a->mode = (uint32_t)zvm_read_number(in);
+	a->size = zvm_read_number(in);
+	a->inode = zvm_read_number(in);
+	a->mtime = (int64_t)zvm_read_number(in);
+	a->text = get_text(in);
+	a->elsewhere = zvm_read_number(in) != 0;
+	a->has_content = zvm_read_number(in) != 0;
+	a->digest = get_digest(in);
+	if (d->question.kind != ZVM_ASK_LOOKUP && d->question.kind != ZVM_ASK_OPEN)
+		in->error = -EBADMSG;
+}
+
+static struct zvm_output get_output(struct zvm_reader *in)
+{
+	struct zvm_output o = {.digest = get_digest(in)};
+	o.size = zvm_read_number(in);
+	return o;
+}
+
+static void get_record(struct zvm_reader *in, struct zvm_record *r)
+{
+	zvm_autofree char *version = zvm_read_string(in);
+	if (!version || strcmp(version, RECORD_VERSION)) {
+		in->error = -EBADMSG;
+		return;
+	}
+	r->end = (enum zvm_box_end)zvm_read_number(in);
+	r->exit_status = (int)zvm_read_number(in);
+	r->signal = (int)zvm_read_number(in);
+	r->failed = zvm_read_number(in) != 0;
+	uint64_t *const numbers[] = {&r->nonce,        &r->wall_us,    &r->cpu_us,     &r->max_rss_kib,
+	                             &r->system_calls, &r->virtual_ns, &r->peak_memory};
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		*numbers[i] = zvm_read_number(in);
+	r->computed_at = (int64_t)zvm_read_number(in);
+	r->not_vetted = zvm_read_number(in) != 0;
+	r->out = get_output(in);
+	r->err = get_output(in);
+	r->message = get_text(in);
+	get_list(in, &r->refused, &r->refused_count);
+	get_list(in, &r->walls, &r->wall_count);
+	unsigned n = get_count(in, DEPENDENCY_LEAST);
+	r->dependencies = calloc((size_t)n + 1, sizeof *r->dependencies);
+	if (!r->dependencies)
+		in->error = -ENOMEM;
+	while (!in->error && r->dependency_count < n)
+		get_dependency(in, &r->dependencies[r->dependency_count++]);
+	if (r->end != ZVM_END_EXIT && r->end != ZVM_END_SIGNAL)
+		in->error = -EBADMSG;
+}
+
+int zvm_record_decode(const void *data, size_t size, struct zvm_record **ret)
+{
+	struct zvm_reader in = {.data = data, .left = size};
+	struct zvm_record *r = calloc(1, sizeof *r);
+	if (!r)
+		return -ENOMEM;
+	r->references = 1;
+	get_record(&in, r);
+	if (!in.error && in.left)
+		in.error = -EBADMSG;
+	if (in.error) {
+		zvm_record_free(r);
+		return in.error;
+	}
+	*ret = r;
+	return 0;
+}
+
+static void free_list(char **list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
+}
+
+void zvm_record_free(struct zvm_record *r)
+{
+	if (!r || __atomic_sub_fetch(&r->references, 1, __ATOMIC_ACQ_REL))
+		return;
+	free(r->message);
+	free_list(r->refused, r->refused_count);
+	free_list(r->walls, r->wall_count);
+	for (unsigned i = 0; i < r->dependency_count; i++) {
+		free(r->dependencies[i].question.path);
+		zvm_answer_free(&r->dependencies[i].answer);
+	}
+	free(r->dependencies);
+	free(r);
+}
+
+int zvm_record_of_outcome(struct zvm_box_outcome *o, struct zvm_record **ret)
+{
+	struct zvm_record *r = calloc(1, sizeof *r);
+	if (!r)
+		return -ENOMEM;
+	*r = (struct zvm_record){
+	        .references = 1,
+	        .end = o->end,
+	        .exit_status = o->exit_status,
+	        .signal = o->signal,
+	        .message = o->message,
+	        .wall_us = o->wall_us,
+	        .cpu_us = o->cpu_us,
+	        .max_rss_kib = o->max_rss_kib,
+	        .system_calls = o->system_calls,
+	        .virtual_ns = o->virtual_ns,
+	        .peak_memory = o->peak_memory,
+	        .refused = o->refused,
+	        .refused_count = o->refused_count,
+	        .walls = o->walls,
+	        .wall_count = o->wall_count,
+	        .not_vetted = o->not_vetted,
+	        .dependencies = o->dependencies,
+	        .dependency_count = o->dependency_count,
+	};
+	o->message = NULL;
+	o->refused = o->walls = NULL;
+	o->dependencies = NULL;
+	o->refused_count = o->wall_count = o->dependency_count = 0;
+	*ret = r;
+	return 0;
+}

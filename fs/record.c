@@ -1,0 +1,504 @@
+/*
+ * Records: finding the stored run that answers an action, and storing one.
+ *
+ * records/ab/ADDRESS/ is one action's directory; in it each file is one run, numbered upwards: the highest is the
+ * newest. A file is magic, the checksum of the rest, the whole encoded action, the encoded record. The address is only
+ * where to look: the action inside is compared whole, so actions that collide live side by side and never answer for
+ * each other.
+ *
+ * Found records are kept decoded in memory, for as long as their directory has not changed, so that another process's
+ * new runs are seen. What is found damaged is unlinked and is a miss.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/time.h>
+#include <time.h>
+#include <xxhash.h>
+#include <zvm/cleanup.h>
+#include <zvm/record.h>
+#include "check.h"
+#include "content.h"
+#include "record_internal.h"
+#include "store_internal.h"
+
+#define MAGIC 0x3164726f63657276ull
+#define VARIANTS_MAX 8
+#define CACHED_MAX 8192
+#define RECORD_SIZE_MAX (256u << 20)
+#define USED_EVERY_S 60
+
+struct variant {
+	unsigned long number;
+	struct zvm_record *record;
+};
+
+struct cached {
+	UT_hash_handle hh;
+	struct zvm_digest address;
+	struct zvm_file_identity directory;
+	struct variant variants[VARIANTS_MAX]; /* newest first */
+	unsigned count;
+	size_t action_size;
+	unsigned char *action;
+	time_t used;
+	unsigned references; /* users outside the lock */
+	bool dropped;
+};
+
+struct zvm_records {
+	struct zvm_store *store;
+	struct zvm_blobs *blobs;
+	struct zvm_checks *checks;
+	pthread_mutex_t lock; /* around cache */
+	struct cached *cache;
+};
+
+int zvm_records_open(struct zvm_store *store, struct zvm_blobs *blobs, struct zvm_records **ret)
+{
+	struct zvm_records *records = calloc(1, sizeof *records);
+	if (!records)
+		return -ENOMEM;
+	records->store = store;
+	records->blobs = blobs;
+	pthread_mutex_init(&records->lock, NULL);
+	int r = zvm_checks_open(blobs, &records->checks);
+	if (r) {
+		zvm_records_close(records);
+		return r;
+	}
+	*ret = records;
+	return 0;
+}
+
+static void free_cached(struct cached *c)
+{
+	for (unsigned i = 0; i < c->count; i++)
+		zvm_record_free(c->variants[i].record);
+	free(c->action);
+	free(c);
+}
+
+void zvm_records_close(struct zvm_records *records)
+{
+	struct cached *c, *next;
+	if (!records)
+		return;
+	HASH_ITER(hh, records->cache, c, next)
+	{
+		HASH_DEL(records->cache, c);
+		free_cached(c);
+	}
+	zvm_checks_close(records->checks);
+	pthread_mutex_destroy(&records->lock);
+	free(records);
+}
+
+/* --- addresses --- */
+
+struct address {
+	struct zvm_digest digest;
+	char directory[3 + ZVM_DIGEST_TEXT]; /* "ab/ADDRESS" */
+	struct zvm_bytes action;
+};
+
+static int find_address(const struct zvm_action *action, struct address *ret)
+{
+	*ret = (struct address){0};
+	int r = zvm_action_encode(action, &ret->action);
+	if (r)
+		return r;
+	/* The struct is a hash key: padding must be zero. */
+	struct zvm_digest digest;
+	zvm_memory_hash(ret->action.data, ret->action.size, &digest);
+	ret->digest.high = digest.high;
+	ret->digest.low = digest.low;
+	zvm_digest_format(&ret->digest, ret->directory + 3);
+	memcpy(ret->directory, ret->directory + 3, 2);
+	ret->directory[2] = '/';
+	return 0;
+}
+
+/* --- files --- */
+
+static int read_whole(int fd, unsigned char **ret, size_t *ret_size)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < 16 || st.st_size > (off_t)RECORD_SIZE_MAX)
+		return -EBADMSG;
+	unsigned char *data = malloc((size_t)st.st_size);
+	if (!data)
+		return -ENOMEM;
+	long n = zvm_read_at(fd, data, (size_t)st.st_size, 0);
+	if (n != st.st_size) {
+		free(data);
+		return n < 0 ? (int)n : -EBADMSG;
+	}
+	*ret = data;
+	*ret_size = (size_t)n;
+	return 0;
+}
+
+/* 0 with the record; -ENOENT: another action's; -EBADMSG: damaged. */
+static int decode_file(const unsigned char *data, size_t size, const struct zvm_bytes *action, struct zvm_record **ret)
+{
+	struct zvm_reader in = {.data = data, .left = size};
+	uint64_t magic = zvm_read_number(&in), check = zvm_read_number(&in);
+	size_t action_size, record_size;
+	if (in.error || magic != MAGIC || check != XXH3_64bits(in.data, in.left))
+		return -EBADMSG;
+	const void *stored = zvm_read_part(&in, &action_size);
+	if (in.error)
+		return -EBADMSG;
+	if (action && (action_size != action->size || memcmp(stored, action->data, action_size)))
+		return -ENOENT;
+	const void *record = zvm_read_part(&in, &record_size);
+	return in.error || in.left ? -EBADMSG : zvm_record_decode(record, record_size, ret);
+}
+
+int zvm_record_read_file(int directory, const char *name, const struct zvm_bytes *action, struct zvm_record **ret)
+{
+	zvm_autofree unsigned char *data = NULL;
+	size_t size = 0;
+	zvm_autofd int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	int r = read_whole(fd, &data, &size);
+	return r ? r : decode_file(data, size, action, ret);
+}
+
+/* Names of runs are decimal numbers; anything else is not ours. */
+static bool parse_number(const char *name, unsigned long *ret)
+{
+	char *end;
+	if (*name < '0' || *name > '9')
+		return false;
+	errno = 0;
+	*ret = strtoul(name, &end, 10);
+	return !errno && !*end;
+}
+
+static void add_variant(struct cached *c, unsigned long number, struct zvm_record *record)
+{
+	unsigned at = 0;
+	while (at < c->count && c->variants[at].number > number)
+		at++;
+	if (at == VARIANTS_MAX) {
+		zvm_record_free(record);
+		return;
+	}
+	if (c->count == VARIANTS_MAX)
+		zvm_record_free(c->variants[--c->count].record);
+	memmove(&c->variants[at + 1], &c->variants[at], (c->count - at) * sizeof c->variants[0]);
+	c->variants[at] = (struct variant){number, record};
+	c->count++;
+}
+
+static int read_directory(struct zvm_records *records, int fd, const struct address *address, struct cached *c)
+{
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir)
+		return -errno;
+	for (struct dirent *d; (d = readdir(dir));) {
+		unsigned long number;
+		struct zvm_record *record;
+		if (!parse_number(d->d_name, &number))
+			continue;
+		int r = zvm_record_read_file(fd, d->d_name, &address->action, &record);
+		if (r == 0)
+			add_variant(c, number, record);
+		else if (r == -EBADMSG) {
+			atomic_fetch_add(&records->store->counters.condemned, 1);
+			unlinkat(fd, d->d_name, 0);
+		}
+	}
+	closedir(dir);
+	return 0;
+}
+
+/* --- the cache --- */
+
+static void release(struct zvm_records *records, struct cached *c)
+{
+	pthread_mutex_lock(&records->lock);
+	bool last = --c->references == 0 && c->dropped;
+	pthread_mutex_unlock(&records->lock);
+	if (last)
+		free_cached(c);
+}
+
+static void drop_locked(struct zvm_records *records, struct cached *c)
+{
+	HASH_DEL(records->cache, c);
+	c->dropped = true;
+	if (!c->references)
+		free_cached(c);
+}
+
+static bool same_action(const struct cached *c, const struct address *address)
+{
+	return c->action_size == address->action.size && !memcmp(c->action, address->action.data, c->action_size);
+}
+
+static struct cached *find_cached(struct zvm_records *records, const struct address *address,
+                                  const struct zvm_file_identity *directory)
+{
+	struct cached *c;
+	pthread_mutex_lock(&records->lock);
+	HASH_FIND(hh, records->cache, &address->digest, sizeof address->digest, c);
+	if (c && (memcmp(&c->directory, directory, sizeof *directory) || !same_action(c, address))) {
+		drop_locked(records, c);
+		c = NULL;
+	}
+	if (c)
+		c->references++;
+	pthread_mutex_unlock(&records->lock);
+	return c;
+}
+
+static void add_cached(struct zvm_records *records, struct cached *c)
+{
+	struct cached *old;
+	pthread_mutex_lock(&records->lock);
+	HASH_FIND(hh, records->cache, &c->address, sizeof c->address, old);
+	if (!old && HASH_COUNT(records->cache) >= CACHED_MAX)
+		old = records->cache;
+	if (old)
+		drop_locked(records, old);
+	HASH_ADD(hh, records->cache, address, sizeof c->address, c);
+	pthread_mutex_unlock(&records->lock);
+}
+
+static bool settled(const struct zvm_file_identity *id)
+{
+	return id->modified + 2 < (int64_t)time(NULL);
+}
+
+static int load(struct zvm_records *records, const struct address *address, struct cached **ret)
+{
+	struct stat st;
+	if (fstatat(records->store->records, address->directory, &st, 0) < 0)
+		return -errno;
+	struct zvm_file_identity id = zvm_file_identity(&st);
+	*ret = find_cached(records, address, &id);
+	if (*ret)
+		return 0;
+	zvm_autofd int fd = openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	struct cached *c = calloc(1, sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	c->address = address->digest;
+	c->directory = id;
+	c->action = malloc(address->action.size);
+	c->action_size = address->action.size;
+	int r = c->action ? read_directory(records, fd, address, c) : -ENOMEM;
+	if (r) {
+		free_cached(c);
+		return r;
+	}
+	memcpy(c->action, address->action.data, address->action.size);
+	c->references = 1;
+	/* A directory changed within its clock's tick could change again
+	 * unseen: use this reading, but do not keep it. */
+	if (settled(&id))
+		add_cached(records, c);
+	else
+		c->dropped = true;
+	*ret = c;
+	return 0;
+}
+
+/* --- finding --- */
+
+static int all_hold(struct zvm_records *records, const struct zvm_view *view, const struct zvm_record *record,
+                    bool quick)
+{
+	for (unsigned i = 0; i < record->dependency_count; i++) {
+		int r = zvm_check_dependency(records->checks, view, &record->dependencies[i], quick);
+		if (r <= 0)
+			return r;
+	}
+	return 1;
+}
+
+/* An empty output needs no object to be read. */
+static bool open_output(struct zvm_records *records, const struct zvm_output *output, int *ret_fd)
+{
+	uint64_t size;
+	*ret_fd = -1;
+	return !output->size ||
+	       (zvm_store_object(records->store, &output->digest, ret_fd, &size) == 0 && size == output->size);
+}
+
+static bool open_outputs(struct zvm_records *records, const struct zvm_record *record, struct zvm_outputs *ret)
+{
+	zvm_autofd int out = -1, err = -1;
+	if (!open_output(records, &record->out, &out) || !open_output(records, &record->err, &err))
+		return false;
+	*ret = (struct zvm_outputs){zvm_steal_fd(&out), zvm_steal_fd(&err)};
+	return true;
+}
+
+/* For gc: the file of a run that is used gets a fresh time, at most once a minute. */
+static void note_use(struct zvm_records *records, const struct address *address, struct cached *c, unsigned long number)
+{
+	time_t now = time(NULL);
+	char path[ZVM_DIGEST_TEXT + 32];
+	if (now < c->used + USED_EVERY_S || records->store->flags & ZVM_STORE_READONLY)
+		return;
+	c->used = now;
+	snprintf(path, sizeof path, "%s/%lu", address->directory, number);
+	utimensat(records->store->records, path, NULL, 0);
+}
+
+static int choose(struct zvm_records *records, const struct address *address, const struct zvm_view *view, bool quick,
+                  struct cached *c, struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+{
+	for (unsigned i = 0; i < c->count; i++) {
+		struct zvm_record *record = c->variants[i].record;
+		int r = all_hold(records, view, record, quick);
+		if (r < 0)
+			return r;
+		if (!r || !open_outputs(records, record, ret_outputs))
+			continue;
+		note_use(records, address, c, c->variants[i].number);
+		__atomic_add_fetch(&record->references, 1, __ATOMIC_RELAXED);
+		*ret = record;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view, bool quick,
+                struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+{
+	struct address address;
+	struct cached *c;
+	int r = find_address(action, &address);
+	r = r ? r : load(records, &address, &c);
+	if (r == 0) {
+		r = choose(records, &address, view, quick, c, ret, ret_outputs);
+		release(records, c);
+	}
+	zvm_bytes_free(&address.action);
+	return r;
+}
+
+int zvm_record_find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
+                    struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+{
+	return find(records, action, view, false, ret, ret_outputs);
+}
+
+int zvm_record_find_quick(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
+                          struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+{
+	return find(records, action, view, true, ret, ret_outputs);
+}
+
+/* --- storing --- */
+
+static int make_directories(struct zvm_records *records, const char *directory)
+{
+	char shelf[3] = {directory[0], directory[1], 0};
+	if (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST)
+		return 0;
+	if (errno != ENOENT || (mkdirat(records->store->records, shelf, 0700) < 0 && errno != EEXIST))
+		return -errno;
+	return mkdirat(records->store->records, directory, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+/* The next number, and the variants that are too many by now go. */
+static int next_number(int fd, unsigned long *ret)
+{
+	unsigned long numbers[64], highest = 0;
+	size_t count = 0;
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir)
+		return -errno;
+	for (struct dirent *d; (d = readdir(dir));) {
+		unsigned long number;
+		if (!parse_number(d->d_name, &number))
+			continue;
+		highest = number > highest ? number : highest;
+		if (count < sizeof numbers / sizeof numbers[0])
+			numbers[count++] = number;
+	}
+	closedir(dir);
+	for (size_t i = 0; i < count; i++) {
+		size_t newer = 0;
+		char name[24];
+		for (size_t k = 0; k < count; k++)
+			newer += numbers[k] > numbers[i];
+		if (newer + 1 < VARIANTS_MAX)
+			continue;
+		snprintf(name, sizeof name, "%lu", numbers[i]);
+		unlinkat(fd, name, 0);
+	}
+	*ret = highest + 1;
+	return 0;
+}
+
+static int encode_file(const struct address *address, const struct zvm_record *record, struct zvm_bytes *out)
+{
+	zvm_autobytes struct zvm_bytes body = {0}, encoded = {0};
+	int r = zvm_record_encode(record, &encoded);
+	if (r)
+		return r;
+	zvm_bytes_part(&body, address->action.data, address->action.size);
+	zvm_bytes_part(&body, encoded.data, encoded.size);
+	zvm_bytes_number(out, MAGIC);
+	zvm_bytes_number(out, body.error ? 0 : XXH3_64bits(body.data, body.size));
+	zvm_bytes_append(out, body.data, body.size);
+	return body.error ? body.error : out->error;
+}
+
+static int link_record(struct zvm_records *records, const struct address *address, int file)
+{
+	char path[48], name[24];
+	unsigned long number = 0;
+	zvm_autofd int directory =
+	        openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (directory < 0)
+		return -errno;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+	for (int tries = 0; tries < 16; tries++) { /* another process may take the number first */
+		int r = next_number(directory, &number);
+		if (r)
+			return r;
+		snprintf(name, sizeof name, "%lu", number);
+		if (linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0) {
+			atomic_fetch_add(&records->store->counters.records_written, 1);
+			return 0;
+		}
+		if (errno != EEXIST)
+			return errno == EDQUOT ? -ENOSPC : -errno;
+	}
+	return -EBUSY;
+}
+
+static int save(struct zvm_records *records, const struct address *address, const struct zvm_record *record)
+{
+	zvm_autobytes struct zvm_bytes file = {0};
+	zvm_autofd int fd = -1;
+	int r = encode_file(address, record, &file);
+	r = r ? r : zvm_store_begin(records->store, &fd);
+	r = r ? r : zvm_write_all(fd, file.data, file.size);
+	r = r ? r : make_directories(records, address->directory);
+	return r ? r : link_record(records, address, fd);
+}
+
+int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record)
+{
+	struct address address;
+	int r = find_address(action, &address);
+	r = r ? r : save(records, &address, record);
+	zvm_bytes_free(&address.action);
+	return r;
+}
