@@ -1,0 +1,332 @@
+/*
+ * The broker answers one box's questions about files, in the thread that runs the box, and writes down each question
+ * with its answer: the run's dependencies, recorded by someone the guest cannot lie to.
+ *
+ * Nothing in a packet is trusted: lengths are checked against what was received, paths are NUL-free and bounded,
+ * descriptors that a box sends are dropped by the kernel because we receive without room for them. A question asked
+ * twice gets the first answer, descriptor included, so that a run sees one snapshot of the world even while it changes.
+ */
+#include "broker.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uthash.h>
+#include <zvm/bytes.h>
+#include <zvm/cleanup.h>
+#include "packet.h"
+
+/* How many different questions a run may ask: each is kept for the record. Beyond, the guest is told ENFILE. */
+#define QUESTIONS_MAX 200000
+/* Descriptors of answers kept open for a second asking. Beyond, an answer's descriptor is closed once it is sent, and
+ * the monitor, which remembers answers itself, gets the content by a new question; the digest proves it the same. */
+#define OPEN_MAX 256
+
+struct asked {
+	UT_hash_handle hh;
+	struct zvm_dependency dependency;
+	int fd; /* of the content; -1 */
+	uint64_t content_size;
+	bool pinned; /* part of the action, no dependency */
+	size_t key_size;
+	char key[]; /* kind, flags, path */
+};
+
+struct zvm_broker {
+	const struct zvm_box_request *request;
+	int socket;
+	struct asked *asked;
+	unsigned count, open_count;
+	char packet[ZVM_PACKET_MAX];
+};
+
+int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **ret)
+{
+	struct zvm_broker *broker = calloc(1, sizeof *broker);
+	if (!broker)
+		return -ENOMEM;
+	broker->request = request;
+	broker->socket = -1;
+	*ret = broker;
+	return 0;
+}
+
+void zvm_broker_attach(struct zvm_broker *broker, int socket)
+{
+	broker->socket = socket;
+}
+
+static void forget(struct asked *a)
+{
+	zvm_close_pointer(&a->fd);
+	free(a->dependency.question.path);
+	zvm_answer_free(&a->dependency.answer);
+	free(a);
+}
+
+void zvm_broker_free(struct zvm_broker *broker)
+{
+	struct asked *a, *next;
+	if (!broker)
+		return;
+	HASH_ITER(hh, broker->asked, a, next)
+	{
+		HASH_DEL(broker->asked, a);
+		forget(a);
+	}
+	free(broker);
+}
+
+static struct asked *new_asked(const struct zvm_question *q)
+{
+	size_t length = strlen(q->path);
+	struct asked *a = calloc(1, sizeof *a + 2 + length);
+	if (!a)
+		return NULL;
+	a->fd = -1;
+	a->key_size = 2 + length;
+	a->key[0] = (char)q->kind;
+	a->key[1] = (char)q->flags;
+	memcpy(a->key + 2, q->path, length);
+	a->dependency.question = (struct zvm_question){q->kind, q->flags, strdup(q->path)};
+	a->dependency.answer.fd = -1;
+	if (!a->dependency.question.path) {
+		free(a);
+		return NULL;
+	}
+	return a;
+}
+
+static struct asked *find_asked(struct zvm_broker *broker, const struct zvm_question *q)
+{
+	struct asked *found;
+	char key[2 + ZVM_PATH_MAX];
+	size_t length = strlen(q->path);
+	key[0] = (char)q->kind;
+	key[1] = (char)q->flags;
+	memcpy(key + 2, q->path, length);
+	HASH_FIND(hh, broker->asked, key, 2 + length, found);
+	return found;
+}
+
+static uint64_t content_size(int fd)
+{
+	struct stat st;
+	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+/* The content of an earlier answer whose descriptor was closed meanwhile. It must still be the same. */
+static int reopen(struct zvm_broker *broker, struct asked *a)
+{
+	struct zvm_answer again;
+	int r = zvm_view_ask(broker->request->view, broker->request->contents, &a->dependency.question, true, &again,
+	                     NULL);
+	if (r)
+		return r;
+	if (zvm_answer_equal(&again, &a->dependency.answer)) {
+		a->fd = zvm_steal_fd(&again.fd);
+		broker->open_count++;
+	}
+	zvm_answer_free(&again);
+	return a->fd >= 0 ? 0 : -ESTALE;
+}
+
+/* The first answer to this question, now or earlier. 0 or -errno. */
+static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+{
+	struct asked *a = find_asked(broker, q);
+	if (!a) {
+		if (broker->count >= QUESTIONS_MAX)
+			return -ENFILE;
+		a = new_asked(q);
+		if (!a)
+			return -ENOMEM;
+		int r = zvm_view_ask(broker->request->view, broker->request->contents, q, true, &a->dependency.answer,
+		                     &a->pinned);
+		if (r) {
+			forget(a);
+			return r;
+		}
+		a->fd = zvm_steal_fd(&a->dependency.answer.fd);
+		a->content_size = content_size(a->fd);
+		HASH_ADD(hh, broker->asked, key, a->key_size, a);
+		broker->count++;
+		broker->open_count += a->fd >= 0;
+	} else if (a->fd < 0 && a->dependency.answer.has_content) {
+		int r = reopen(broker, a);
+		if (r)
+			return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+int zvm_broker_ask(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret)
+{
+	struct zvm_broker *broker = context;
+	struct asked *a;
+	int r = look_up(broker, question, &a);
+	if (r)
+		return r;
+	*ret = a->dependency.answer;
+	ret->text = a->dependency.answer.text ? strdup(a->dependency.answer.text) : NULL;
+	ret->fd = want_fd && a->fd >= 0 ? fcntl(a->fd, F_DUPFD_CLOEXEC, 0) : -1;
+	if (want_fd && a->fd >= 0 && ret->fd < 0)
+		return -errno;
+	return 0;
+}
+
+static int send_answer(struct zvm_broker *broker, struct asked *a)
+{
+	const struct zvm_answer *answer = &a->dependency.answer;
+	const char *text = answer->text ? answer->text : "";
+	struct zvm_reply reply = {
+	        .error = answer->error,
+	        .flags = (answer->elsewhere ? ZVM_REPLY_ELSEWHERE : 0u) | (a->fd >= 0 ? ZVM_REPLY_CONTENT : 0u),
+	        .mode = answer->mode,
+	        .text_length = (uint32_t)strlen(text),
+	        .size = answer->size,
+	        .inode = answer->inode,
+	        .content_size = a->content_size,
+	        .mtime = answer->mtime,
+	};
+	int r = zvm_packet_send(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
+	if (a->fd >= 0 && broker->open_count >= OPEN_MAX) {
+		zvm_close_pointer(&a->fd);
+		a->fd = -1;
+		broker->open_count--;
+	}
+	return r;
+}
+
+static int send_error(struct zvm_broker *broker, int error)
+{
+	struct zvm_reply reply = {.error = error};
+	return zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
+}
+
+static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, const char *path)
+{
+	struct asked *a;
+	struct zvm_question question = {.kind = (enum zvm_ask_kind)ask->kind,
+	                                .flags = ask->flags & ZVM_ASK_NOFOLLOW,
+	                                .path = (char *)(size_t)path};
+	if (strlen(path) != ask->text_length || *path != '/' || ask->text_length >= ZVM_PATH_MAX)
+		return -EPROTO;
+	int r = look_up(broker, &question, &a);
+	/* Trouble of ours must not look like an answer: the guest gets EIO
+	 * and the run is not remembered as it says so. */
+	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
+}
+
+static bool words_valid(const char *text, size_t size)
+{
+	return size && text[size - 1] == 0;
+}
+
+/* execve from inside: path and arguments as NUL-terminated words. */
+static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+{
+	struct zvm_program program;
+	struct zvm_exec_plan plan = {0};
+	zvm_autobytes struct zvm_bytes strings = {0};
+	zvm_autofree const char **words = NULL;
+	size_t count = 0;
+	if (!words_valid(text, ask->text_length))
+		return -EPROTO;
+	for (size_t i = 0; i < ask->text_length; i++)
+		count += !text[i];
+	words = calloc(count + 2, sizeof *words);
+	if (!words)
+		return -ENOMEM;
+	for (size_t i = 0, at = 0; i < count; i++, at += strlen(text + at) + 1)
+		words[i] = text + at;
+	/* words[0]: path; words[1]: argv[0]; then the others. */
+	if (**words != '/' || strlen(*words) >= ZVM_PATH_MAX || count < 2)
+		return -EPROTO;
+	int r = zvm_program_resolve(zvm_broker_ask, broker, words[0], -1, words[1], words + 2, &program);
+	if (r == 0) {
+		zvm_bytes_append(&strings, program.executable, strlen(program.executable) + 1);
+		for (char **a = program.arguments; *a; a++, plan.argument_count++)
+			zvm_bytes_append(&strings, *a, strlen(*a) + 1);
+		plan.has_interpreter = program.has_interpreter;
+		plan.strings_size = (uint32_t)strings.size;
+		plan.program = program.image;
+		plan.interpreter = program.interpreter;
+		r = strings.error;
+		if (r == 0 && strings.size + sizeof plan + sizeof(struct zvm_reply) > ZVM_PACKET_MAX)
+			r = -E2BIG;
+	}
+	if (r) {
+		zvm_program_free(&program);
+		return send_error(broker, r);
+	}
+	struct {
+		struct zvm_reply reply;
+		struct zvm_exec_plan plan;
+	} head = {{.flags = ZVM_REPLY_CONTENT, .text_length = (uint32_t)(sizeof plan + strings.size)}, plan};
+	int fds[2] = {program.fd, program.interpreter_fd};
+	r = zvm_packet_send(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
+	                    program.has_interpreter ? 2 : 1);
+	zvm_program_free(&program);
+	return r;
+}
+
+static void serve_trace(const struct zvm_broker *broker, const char *text, size_t length)
+{
+	if (broker->request->trace)
+		broker->request->trace(broker->request->trace_context, text, length);
+}
+
+int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
+{
+	struct zvm_ask ask;
+	ssize_t got = zvm_packet_receive(broker->socket, broker->packet, sizeof broker->packet - 1, NULL, 0, NULL);
+	if (got == 0 || got == -ECONNRESET)
+		return -EPIPE;
+	if (got < (ssize_t)sizeof ask)
+		return -EPROTO;
+	memcpy(&ask, broker->packet, sizeof ask);
+	char *text = broker->packet + sizeof ask;
+	if (ask.text_length != (size_t)got - sizeof ask)
+		return -EPROTO;
+	text[ask.text_length] = 0;
+	int r;
+	switch (ask.kind) {
+	case ZVM_ASK_KIND_LOOKUP:
+	case ZVM_ASK_KIND_OPEN: r = serve_path(broker, &ask, text); break;
+	case ZVM_ASK_KIND_EXEC: r = serve_exec(broker, &ask, text); break;
+	case ZVM_ASK_KIND_TRACE:
+		serve_trace(broker, text, ask.text_length);
+		r = 0;
+		break;
+	case ZVM_ASK_KIND_REPORT:
+		if (ask.text_length != sizeof *ret_report)
+			return -EPROTO;
+		memcpy(ret_report, text, sizeof *ret_report);
+		return 0;
+	default: return -EPROTO;
+	}
+	return r == 0 ? 1 : r == -EPROTO ? r : -EPIPE;
+}
+
+void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
+{
+	struct asked *a, *next;
+	unsigned n = 0;
+	struct zvm_dependency *list = calloc(broker->count + 1, sizeof *list);
+	*ret = list;
+	*ret_count = 0;
+	if (!list)
+		return;
+	HASH_ITER(hh, broker->asked, a, next)
+	{
+		if (a->pinned)
+			continue;
+		list[n++] = a->dependency;
+		a->dependency.question.path = NULL;
+		a->dependency.answer = (struct zvm_answer){.fd = -1};
+	}
+	*ret_count = n;
+}

@@ -1,0 +1,40 @@
+/*
+ * The load plan: an ELF file, checked, as the list of things the monitor has to map. The file is hostile.
+ */
+#ifndef ZVM_PLAN_H
+#define ZVM_PLAN_H
+
+#include <zvm/view.h>
+#include "protocol.h"
+
+/*
+ * 0; or -ENOEXEC with a reason (a static sentence without the file's name) in *ret_reason: not ELF, for another
+ * machine, damaged. interpreter: the PT_INTERP path, or "" for a static program.
+ */
+int zvm_plan_image(int fd, struct zvm_image *ret, char interpreter[ZVM_PATH_MAX], const char **ret_reason);
+/* The same for a file that others load and that need not start anywhere. */
+int zvm_plan_library(int fd, struct zvm_image *ret, char interpreter[ZVM_PATH_MAX], const char **ret_reason);
+
+/* Everything that running a path takes: the images, and the argument vector as the kernel would build it. */
+struct zvm_program {
+	struct zvm_image image, interpreter;
+	bool has_interpreter;
+	int fd, interpreter_fd; /* owned */
+	char *executable;       /* guest path of the ELF file: /proc/self/exe */
+	char **arguments;       /* NULL-terminated, owned */
+	char *message;          /* why not, for err/; owned */
+};
+
+/* How program.c asks for files: as the broker does, so that every question becomes a dependency. 0 or -errno (ours). */
+typedef int zvm_asker(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret);
+
+/*
+ * `path` is run with `arguments` (without argv[0]); `name` is argv[0], NULL: the bare name for host programs, the path
+ * for scripts. `fd`: its content if already open (duplicated), else -1. 0, or the -errno the guest or reader gets:
+ * -ENOENT, -EACCES, -ENOEXEC, -ELOOP, -ENOMEM. *ret must be freed in any case.
+ */
+int zvm_program_resolve(zvm_asker *asker, void *context, const char *path, int fd, const char *name,
+                        const char *const *arguments, struct zvm_program *ret);
+void zvm_program_free(struct zvm_program *program);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * What the monitor and the host side say to each other: the only header that both include.
+ *
+ * Three conversations, all over SOCK_SEQPACKET, one message a packet, native byte order, fixed-width fields:
+ *
+ *   launcher -> zygote   struct zvm_fork_order  + [box socket, arena]      zygote -> launcher   struct zvm_fork_done
+ *   host -> box          struct zvm_run_order   + [stdin, stdout, stderr, program, interpreter?]      once, first
+ *   box -> host          struct zvm_ask + text                             host -> box          struct zvm_reply + text
+ * [+ fd]
+ *
+ * Every ask but ZVM_ASK_KIND_TRACE gets exactly one reply. The host trusts nothing in an ask; descriptors sent by a box
+ * are dropped by the kernel because the host receives without room for them. No pointer crosses, and nothing here
+ * depends on libc, because the monitor has none.
+ */
+#ifndef ZVM_PROTOCOL_H
+#define ZVM_PROTOCOL_H
+
+#include <stdint.h>
+
+/*
+ * The address space of a box, the same in every run. The guest owns what lies below ZVM_GUEST_END; the wall lets
+ * nobody map, unmap or protect anything at or above ZVM_MONITOR_BASE but the arena itself: a call's address is below
+ * ZVM_GUEST_END and its length at most ZVM_MAP_LENGTH_MAX, so the sum stays below the monitor. (seccomp can compare an
+ * argument with a constant, not the sum of two.)
+ */
+#define ZVM_GUEST_END 0x7c0000000000ull
+#define ZVM_MAP_LENGTH_MAX 0x020000000000ull
+#define ZVM_MONITOR_BASE 0x7e0000000000ull
+#define ZVM_MONITOR_END 0x7e1000000000ull
+#define ZVM_ARENA_BASE 0x7e2000000000ull
+
+#define ZVM_PATH_MAX 4096
+/* Longest packet in either direction: header, a path, or the strings of a run order. */
+#define ZVM_PACKET_MAX 65536
+
+#define ZVM_ORDER_MAGIC 0x31304d565aull
+
+/* A BPF instruction as the kernel takes it (struct sock_filter). */
+struct zvm_filter_instruction {
+	uint16_t code;
+	uint8_t jump_true, jump_false;
+	uint32_t k;
+};
+#define ZVM_FILTER_MAX 1024
+
+/*
+ * Given by the launcher's C code to the monitor's entry (rdi), in the process that becomes the zygote. The monitor
+ * copies it, leaves the old stack, unmaps everything that is not its own, installs both filters (redirect first, wall
+ * last) and serves orders.
+ */
+struct zvm_handoff {
+	int32_t control;     /* socket to the launcher; every other descriptor is closed already */
+	int32_t fault_cpuid; /* arch_prctl(ARCH_CPUID_SET, 0) stood: cpuid raises SIGSEGV and is answered by the monitor
+	                      */
+	uint64_t host_features; /* ZVM_HOST_* */
+	uint32_t redirect_count, wall_count;
+	struct zvm_filter_instruction redirect[16];
+	struct zvm_filter_instruction wall[ZVM_FILTER_MAX];
+};
+
+struct zvm_fork_order {
+	uint64_t magic;
+	uint64_t arena_size;      /* to map of the memfd sent along; the run order says how much of it there is */
+	uint32_t box;             /* the launcher's number for it */
+	uint32_t die_with_parent; /* no pid namespace: ask the kernel for SIGKILL when the launcher dies */
+};
+
+struct zvm_fork_done {
+	uint32_t box;
+	int32_t pid; /* or -errno */
+};
+
+#define ZVM_SEGMENTS_MAX 16
+
+struct zvm_segment {
+	uint64_t address; /* of the first byte, unbiased; same offset within its page as file_offset */
+	uint64_t file_offset;
+	uint64_t file_size;
+	uint64_t memory_size; /* >= file_size; the rest is zero */
+	uint32_t protection;  /* PROT_* */
+	uint32_t unused;
+};
+
+/* How to map one ELF file: made and checked by plan.c, so that the monitor only has to obey. */
+struct zvm_image {
+	uint64_t entry;           /* unbiased */
+	uint64_t program_headers; /* address in memory, unbiased; 0 if not mapped */
+	uint32_t program_header_count;
+	uint32_t segment_count;
+	uint64_t low, high;   /* page-aligned span of all segments, unbiased */
+	uint32_t relocatable; /* ET_DYN: may be placed anywhere */
+	uint32_t executable_stack;
+	struct zvm_segment segments[ZVM_SEGMENTS_MAX];
+};
+
+#define ZVM_RUN_TRACE 1u /* send a ZVM_ASK_KIND_TRACE line for each system call */
+
+struct zvm_run_order {
+	uint64_t magic;
+	uint32_t size; /* of the whole packet */
+	uint32_t flags;
+	uint64_t memory_limit, output_limit; /* bytes */
+	uint64_t cpu_seconds;                /* hard RLIMIT_CPU */
+	uint64_t data_limit;                 /* hard RLIMIT_DATA */
+	uint64_t arena_size;                 /* what the memfd holds, sealed against growing and shrinking */
+	uint64_t input_size;
+	unsigned char seed[32];
+	uint32_t has_interpreter;
+	uint32_t argument_count, environment_count;
+	uint32_t strings_size; /* after this struct: executable's guest path, arguments, environment, each
+	                          NUL-terminated */
+	struct zvm_image program, interpreter;
+};
+
+enum zvm_ask_code {
+	ZVM_ASK_KIND_LOOKUP = 1, /* = ZVM_ASK_LOOKUP of view.h; text: path */
+	ZVM_ASK_KIND_OPEN = 2,   /* = ZVM_ASK_OPEN; text: path; a descriptor comes with a good reply */
+	ZVM_ASK_KIND_EXEC = 3,   /* text: path, then NUL-terminated arguments; reply text: struct zvm_exec_plan;
+	                            descriptors: program, interpreter? */
+	ZVM_ASK_KIND_REPORT = 4, /* text: struct zvm_report; the box exits after the reply */
+	ZVM_ASK_KIND_TRACE = 5,  /* text: one line; no reply */
+};
+
+struct zvm_ask {
+	uint32_t kind;
+	uint32_t flags;       /* ZVM_ASK_NOFOLLOW of view.h: 1 */
+	uint32_t text_length; /* bytes after this struct */
+	uint32_t unused;
+};
+
+#define ZVM_REPLY_ELSEWHERE 1u /* text: the absolute guest path to restart with */
+#define ZVM_REPLY_CONTENT 2u   /* a descriptor came along */
+
+struct zvm_reply {
+	int32_t error; /* 0 or -errno for the guest */
+	uint32_t flags;
+	uint32_t mode;
+	uint32_t text_length;
+	uint64_t size, inode;
+	uint64_t content_size; /* of what the descriptor holds: for a directory the listing's bytes */
+	int64_t mtime;
+};
+
+/* Reply to ZVM_ASK_KIND_EXEC: what to map and the argument vector it gets (for `#!` the interpreter's). */
+struct zvm_exec_plan {
+	uint32_t has_interpreter;
+	uint32_t argument_count;
+	uint32_t strings_size; /* after this struct: executable's guest path, then arguments */
+	uint32_t unused;
+	struct zvm_image program, interpreter;
+};
+
+enum zvm_report_end {
+	ZVM_REPORT_EXIT = 1,
+	ZVM_REPORT_SIGNAL = 2,
+	ZVM_REPORT_OUTPUT_LIMIT = 3,
+	ZVM_REPORT_DEADLOCK = 4,
+	ZVM_REPORT_START_FAILED = 5, /* the image could not be mapped: status is the errno */
+};
+
+/* Bits of zvm_report.remarks. */
+#define ZVM_REMARK_NOT_VETTED 1u /* executable anonymous memory was mapped */
+#define ZVM_REMARK_REAL_TIME 2u  /* only real time moved a spinning task on */
+
+#define ZVM_CALLS_MAX 512
+#define ZVM_REFUSED_MAX 16
+
+struct zvm_report {
+	uint32_t end;   /* enum zvm_report_end */
+	int32_t status; /* exit status, signal number, or errno */
+	uint64_t system_calls, virtual_ns, peak_memory;
+	uint32_t remarks;
+	uint32_t refused_count;
+	uint64_t refused[ZVM_CALLS_MAX / 64];     /* a bit for each system call number that was refused at least once */
+	char refused_detail[ZVM_REFUSED_MAX][48]; /* "socket(AF_INET, SOCK_STREAM)"; refused_count of them are set */
+	char message[256];                        /* NUL-terminated line for err/, may be empty */
+};
+
+#endif
