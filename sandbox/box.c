@@ -1,0 +1,391 @@
+/*
+ * One run: take a box, tell it what to run, serve its questions until it ends, wait until the kernel has confirmed that
+ * nothing of it is left, and say what happened.
+ *
+ * What the box reports about itself (exit status, counts, what was refused) only concerns its own result, so a lie
+ * harms nobody else; everything that others rely on is from our side: sizes of outputs by fstat, times, dependencies,
+ * how the processes really died. Limits have a second, hard wall here or in the kernel for a box that does not keep
+ * them itself.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <zvm/box.h>
+#include <zvm/bytes.h>
+#include <zvm/cleanup.h>
+#include "broker.h"
+#include "launch.h"
+#include "packet.h"
+
+/* After its report a box is gone in well under a millisecond; one that is not is killed. */
+#define LINGER_MS 50
+/* Beyond the guest's own limit: its stack, the loader's mappings, copy-on-write of the monitor. */
+#define DATA_SLACK (64ull << 20)
+
+struct run {
+	const struct zvm_box_request *request;
+	struct zvm_box_outcome *out;
+	struct zvm_boxed box;
+	struct zvm_broker *broker;
+	struct zvm_report report;
+	struct zvm_box_status status;
+	uint64_t start_us, deadline_us;
+	bool reported, gone, killed, broken, timed_out, cancelled;
+};
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+/* --- the run order --- */
+
+static void append_words(struct zvm_bytes *out, const char *const *words, uint32_t *count)
+{
+	for (; *words; words++, (*count)++)
+		zvm_bytes_append(out, *words, strlen(*words) + 1);
+}
+
+static int send_order(const struct run *run, const struct zvm_program *program, uint64_t arena_size)
+{
+	const struct zvm_box_request *q = run->request;
+	zvm_autobytes struct zvm_bytes strings = {0};
+	struct stat input;
+	if (fstat(q->stdin_fd, &input) < 0)
+		return -errno;
+	struct zvm_run_order order = {
+	        .magic = ZVM_ORDER_MAGIC,
+	        .flags = q->trace ? ZVM_RUN_TRACE : 0,
+	        .memory_limit = q->limits.memory_bytes,
+	        .output_limit = q->limits.output_bytes,
+	        .cpu_seconds = q->limits.wall_ms / 1000 + 2,
+	        .data_limit = q->limits.memory_bytes + DATA_SLACK,
+	        .arena_size = arena_size,
+	        .input_size = (uint64_t)input.st_size,
+	        .has_interpreter = program->has_interpreter,
+	        .program = program->image,
+	        .interpreter = program->interpreter,
+	};
+	memcpy(order.seed, q->seed, sizeof order.seed);
+	zvm_bytes_append(&strings, program->executable, strlen(program->executable) + 1);
+	append_words(&strings, (const char *const *)program->arguments, &order.argument_count);
+	append_words(&strings, q->environment, &order.environment_count);
+	if (strings.error)
+		return strings.error;
+	if (sizeof order + strings.size > ZVM_PACKET_MAX)
+		return -E2BIG;
+	order.strings_size = (uint32_t)strings.size;
+	order.size = (uint32_t)(sizeof order + strings.size);
+	int fds[5] = {q->stdin_fd, q->stdout_fd, q->stderr_fd, program->fd, program->interpreter_fd};
+	return zvm_packet_send(run->box.socket, &order, sizeof order, strings.data, strings.size, fds,
+	                       program->has_interpreter ? 5 : 4);
+}
+
+/* --- serving --- */
+
+static void kill_box(struct run *run)
+{
+	if (!run->killed)
+		zvm_packet_send(run->box.status, "k", 1, NULL, 0, NULL, 0);
+	run->killed = true;
+}
+
+static void take_status(struct run *run)
+{
+	ssize_t got = zvm_packet_receive(run->box.status, &run->status, sizeof run->status, NULL, 0, NULL);
+	run->gone = true;
+	if (got != sizeof run->status) { /* the launcher died, and the box with it */
+		run->broken = true;
+		run->status = (struct zvm_box_status){0};
+	}
+}
+
+static void take_packet(struct run *run)
+{
+	int r = zvm_broker_serve(run->broker, &run->report);
+	if (r == 0) {
+		run->reported = true;
+		run->deadline_us = now_us() + LINGER_MS * 1000;
+	} else if (r == -EPROTO) {
+		run->broken = true;
+		kill_box(run);
+	}
+	/* A box that hung up ends our listening; its death is told on the status socket. */
+	if (r <= 0) {
+		close(run->box.socket);
+		run->box.socket = -1;
+	}
+}
+
+static int until_deadline_ms(const struct run *run)
+{
+	uint64_t now = now_us();
+	if (now >= run->deadline_us)
+		return 0;
+	uint64_t ms = (run->deadline_us - now + 999) / 1000;
+	return ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static void at_deadline(struct run *run)
+{
+	if (now_us() < run->deadline_us)
+		return;
+	run->timed_out |= !run->reported;
+	kill_box(run);
+	run->deadline_us = UINT64_MAX; /* SIGKILL cannot be outlived */
+}
+
+static void serve(struct run *run)
+{
+	while (!run->gone) {
+		struct pollfd set[3] = {
+		        {.fd = run->box.socket, .events = POLLIN},
+		        {.fd = run->box.status, .events = POLLIN},
+		        {.fd = run->cancelled ? -1 : run->request->cancel_fd, .events = POLLIN},
+		};
+		int ready = poll(set, 3, until_deadline_ms(run));
+		if (ready < 0 && errno != EINTR)
+			break;
+		if (ready > 0 && set[0].revents)
+			take_packet(run);
+		else if (ready > 0 && set[1].revents)
+			take_status(run);
+		if (ready > 0 && set[2].revents) {
+			run->cancelled = true;
+			kill_box(run);
+		}
+		at_deadline(run);
+	}
+}
+
+/* --- the verdict --- */
+
+static char *printable(const char *text, size_t room)
+{
+	char *copy = strndup(text, room);
+	for (char *c = copy; c && *c; c++)
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	return copy;
+}
+
+static void set_message(struct zvm_box_outcome *out, char *message)
+{
+	free(out->message);
+	out->message = message;
+}
+
+static void judge_report(const struct run *run, struct zvm_box_outcome *out)
+{
+	const struct zvm_report *r = &run->report;
+	switch (r->end) {
+	case ZVM_REPORT_EXIT:
+		out->end = ZVM_END_EXIT;
+		out->exit_status = r->status & 0xff;
+		break;
+	case ZVM_REPORT_SIGNAL:
+		out->end = ZVM_END_SIGNAL;
+		out->signal = r->status > 0 && r->status <= 64 ? r->status : SIGKILL;
+		break;
+	case ZVM_REPORT_OUTPUT_LIMIT: out->end = ZVM_END_OUTPUT; break;
+	case ZVM_REPORT_DEADLOCK: out->end = ZVM_END_DEADLOCK; break;
+	case ZVM_REPORT_START_FAILED:
+		out->end = r->status == ENOMEM ? ZVM_END_MEMORY : ZVM_END_REFUSED;
+		out->error = r->status == ENOMEM || r->status == E2BIG || r->status == ENOEXEC ? -r->status : -ENOEXEC;
+		break;
+	default: out->end = ZVM_END_BROKEN;
+	}
+	if (r->message[0])
+		set_message(out, printable(r->message, sizeof r->message));
+}
+
+/* Without a report: which wall did it run into? */
+static void judge_death(const struct run *run, struct zvm_box_outcome *out)
+{
+	int status = run->status.wait_status;
+	out->end = ZVM_END_BROKEN;
+	if (WIFSIGNALED(status)) {
+		int number = WTERMSIG(status);
+		if (number == SIGXCPU)
+			out->end = ZVM_END_TIME;
+		else if (number == SIGXFSZ)
+			out->end = ZVM_END_OUTPUT;
+		else if (number == SIGKILL || number == SIGBUS)
+			out->end = run->status.cpu_us / 1000 > run->request->limits.wall_ms ? ZVM_END_TIME
+			                                                                    : ZVM_END_MEMORY;
+	}
+	if (out->end == ZVM_END_BROKEN)
+		set_message(out, strdup("the box ended without a report"));
+}
+
+static void judge(const struct run *run, struct zvm_box_outcome *out)
+{
+	uint64_t limit = run->request->limits.output_bytes;
+	if (run->cancelled)
+		out->end = ZVM_END_CANCELLED;
+	else if (run->broken)
+		out->end = ZVM_END_BROKEN;
+	else if (run->timed_out)
+		out->end = ZVM_END_TIME;
+	else if (run->reported)
+		judge_report(run, out);
+	else
+		judge_death(run, out);
+	if (out->stdout_size > limit || out->stderr_size > limit)
+		out->end = ZVM_END_OUTPUT;
+}
+
+/* --- what the record keeps --- */
+
+static void add_refused(struct zvm_box_outcome *out, char *name)
+{
+	char **more = name ? realloc(out->refused, (out->refused_count + 1) * sizeof *more) : NULL;
+	if (!more) {
+		free(name);
+		return;
+	}
+	out->refused = more;
+	more[out->refused_count++] = name;
+}
+
+static bool has_detail(const struct zvm_report *r, unsigned count, const char *name)
+{
+	size_t n = strlen(name);
+	for (unsigned i = 0; i < count; i++)
+		if (!strncmp(r->refused_detail[i], name, n) &&
+		    (r->refused_detail[i][n] == '(' || !r->refused_detail[i][n]))
+			return true;
+	return false;
+}
+
+/* Names of the calls, but where a detail says more ("socket(AF_INET)") only the detail. */
+static void list_refused(const struct zvm_report *r, struct zvm_box_outcome *out)
+{
+	unsigned details = r->refused_count < ZVM_REFUSED_MAX ? r->refused_count : ZVM_REFUSED_MAX;
+	for (unsigned i = 0; i < details; i++)
+		add_refused(out, printable(r->refused_detail[i], sizeof r->refused_detail[i]));
+	for (int n = 0; n < ZVM_CALLS_MAX; n++) {
+		if (!(r->refused[n / 64] >> (n % 64) & 1))
+			continue;
+		zvm_autofree char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, n);
+		if (name && !has_detail(r, details, name))
+			add_refused(out, strdup(name));
+	}
+}
+
+static void list_walls(struct zvm_launcher *launcher, struct zvm_box_outcome *out)
+{
+	struct zvm_wall_report reports[ZVM_WALLS_MAX];
+	unsigned n = zvm_launcher_walls(launcher, reports);
+	out->walls = calloc(n + 1, sizeof *out->walls);
+	for (unsigned i = 0; out->walls && i < n; i++)
+		if (reports[i].stands && (out->walls[out->wall_count] = strdup(reports[i].name)))
+			out->wall_count++;
+}
+
+static uint64_t size_of(int fd)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+static void account(const struct run *run, struct zvm_box_outcome *out)
+{
+	out->stdout_size = size_of(run->request->stdout_fd);
+	out->stderr_size = size_of(run->request->stderr_fd);
+	out->wall_us = now_us() - run->start_us;
+	out->cpu_us = run->status.cpu_us;
+	out->max_rss_kib = run->status.max_rss_kib;
+	if (!run->reported)
+		return;
+	out->system_calls = run->report.system_calls;
+	out->virtual_ns = run->report.virtual_ns;
+	out->peak_memory = run->report.peak_memory;
+	out->not_vetted = run->report.remarks & ZVM_REMARK_NOT_VETTED;
+	out->real_time = run->report.remarks & ZVM_REMARK_REAL_TIME;
+	list_refused(&run->report, out);
+}
+
+static int run_program(struct zvm_launcher *launcher, struct run *run, const struct zvm_program *program)
+{
+	uint64_t arena_size = (run->request->limits.memory_bytes + ZVM_ARENA_OVERHEAD) & ~4095ull;
+	if (arena_size > ZVM_ARENA_MAPPED)
+		arena_size = ZVM_ARENA_MAPPED;
+	int r = zvm_launcher_take(launcher, arena_size, &run->box);
+	if (r)
+		return r;
+	zvm_broker_attach(run->broker, run->box.socket);
+	r = send_order(run, program, arena_size);
+	if (r == 0)
+		serve(run);
+	if (!run->gone) {
+		kill_box(run);
+		take_status(run);
+	}
+	zvm_boxed_close(&run->box);
+	return r;
+}
+
+static void refuse(const struct zvm_program *program, int error, struct zvm_box_outcome *out)
+{
+	out->end = ZVM_END_REFUSED;
+	out->error = error;
+	out->message = program->message ? strdup(program->message) : NULL;
+}
+
+int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *request, struct zvm_box_outcome *ret)
+{
+	struct zvm_program program;
+	*ret = (struct zvm_box_outcome){0};
+	struct run run = {.request = request, .out = ret, .box = {-1, -1}, .start_us = now_us()};
+	run.deadline_us = run.start_us + request->limits.wall_ms * 1000;
+	int r = zvm_broker_new(request, &run.broker);
+	if (r)
+		return r;
+	r = zvm_program_resolve(zvm_broker_ask, run.broker, request->script, request->script_fd, NULL,
+	                        request->arguments, &program);
+	if (r == -ENOEXEC || r == -ENOENT || r == -EACCES || r == -ELOOP || r == -ENOTDIR || r == -E2BIG) {
+		refuse(&program, r, ret);
+		r = 0;
+	} else if (r == 0) {
+		r = run_program(launcher, &run, &program);
+		account(&run, ret);
+		judge(&run, ret);
+	}
+	if (r == 0) {
+		list_walls(launcher, ret);
+		zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
+	}
+	zvm_program_free(&program);
+	zvm_broker_free(run.broker);
+	return r;
+}
+
+static void free_strings(char **strings, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		free(strings[i]);
+	free(strings);
+}
+
+void zvm_box_outcome_free(struct zvm_box_outcome *out)
+{
+	free(out->message);
+	free_strings(out->refused, out->refused_count);
+	free_strings(out->walls, out->wall_count);
+	for (unsigned i = 0; i < out->dependency_count; i++) {
+		free(out->dependencies[i].question.path);
+		zvm_answer_free(&out->dependencies[i].answer);
+	}
+	free(out->dependencies);
+	*out = (struct zvm_box_outcome){0};
+}

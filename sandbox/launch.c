@@ -1,0 +1,508 @@
+/*
+ * The launcher: a small process that does nothing but make boxes and bury them.
+ *
+ *   daemon --fork--> launcher --fork--> zygote --clone(CLONE_PARENT)--> box, box, ...   (the launcher's children)
+ *
+ * zvm_launcher_start clones the launcher into whatever namespaces the machine gives (in the best case it is pid 1 of
+ * its own pid namespace: when it goes, the kernel kills every box). The launcher forks the zygote, which drops its
+ * privileges, takes on the walls that outlive a fork, and jumps into the monitor (monitor/entry.c); from then on the
+ * zygote has no libc and can only fork boxes. A pool of boxes is kept waiting, so taking one costs a message.
+ *
+ * Each box is a process group, which nothing inside can leave because the wall knows no setpgid: kill(-group) reaches
+ * all of it. All native processes of a box are the launcher's children (CLONE_PARENT), so it sees each one die, adds up
+ * what they used, and reports once when the last is gone.
+ *
+ * Who dies: the daemon - our control socket reads end-of-file, we kill every group and exit. The launcher - boxes die
+ * with the pid namespace or their parent-death signal; the daemon reads end-of-file and starts another launcher. The
+ * zygote - boxes live on, a new zygote is forked. A box - reported.
+ *
+ * The launcher's own code allocates nothing: it may be forked from a process with threads, when it is started again.
+ */
+#include "launch.h"
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <zvm/cleanup.h>
+#include "packet.h"
+#include "protocol.h"
+#include "wall.h"
+#include "zygote.h"
+
+#define BOXES_MAX 256
+#define POOL_MAX 16
+
+struct zvm_launcher {
+	pthread_mutex_t lock; /* around one request and its answer, and around starting anew */
+	int control;
+	pid_t pid;
+	unsigned pool;
+	bool plain;
+	struct zvm_zygote zygote;
+};
+
+enum launcher_request { REQUEST_BOX = 1 };
+
+struct request {
+	uint32_t kind;
+	uint32_t unused;
+	uint64_t arena_size;
+};
+
+/* --- the launcher process --- */
+
+struct box {
+	pid_t group; /* 0: free slot */
+	int status;  /* our end; -1 while the box waits in the pool */
+	int socket;  /* the host's end, while in the pool; else -1 */
+	int arena;   /* memfd, while in the pool; else -1 */
+	struct zvm_box_status sum;
+};
+
+struct launcher_process {
+	int control, zygote, signals;
+	pid_t zygote_pid;
+	unsigned pool;
+	bool pid_namespace;
+	const struct zvm_launcher *launcher;
+	struct box boxes[BOXES_MAX];
+};
+
+static void close_box(struct box *box)
+{
+	zvm_close_pointer(&box->status);
+	zvm_close_pointer(&box->socket);
+	zvm_close_pointer(&box->arena);
+	*box = (struct box){.status = -1, .socket = -1, .arena = -1};
+}
+
+static struct box *free_slot(struct launcher_process *l)
+{
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		if (!l->boxes[i].group)
+			return &l->boxes[i];
+	return NULL;
+}
+
+static int start_zygote(struct launcher_process *l)
+{
+	int pair[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid_t pid = fork();
+	if (pid < 0) {
+		close(pair[0]);
+		close(pair[1]);
+		return -EAGAIN;
+	}
+	if (pid == 0) {
+		zvm_zygote_become(&l->launcher->zygote, pair[1]);
+		_exit(119);
+	}
+	close(pair[1]);
+	zvm_close_pointer(&l->zygote);
+	l->zygote = pair[0];
+	l->zygote_pid = pid;
+	return 0;
+}
+
+static int make_arena(void)
+{
+	int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 ? -errno : fd;
+}
+
+/* One more box in the pool: ask the zygote to fork, and make the child a group of its own. */
+static int fork_box(struct launcher_process *l)
+{
+	struct box *box = free_slot(l);
+	int pair[2];
+	if (!box)
+		return -EAGAIN;
+	zvm_autofd int arena = make_arena();
+	if (arena < 0)
+		return arena;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	struct zvm_fork_order order = {.magic = ZVM_ORDER_MAGIC,
+	                               .arena_size = ZVM_ARENA_MAPPED,
+	                               .box = (uint32_t)(box - l->boxes),
+	                               .die_with_parent = !l->pid_namespace};
+	struct zvm_fork_done done;
+	int fds[2] = {pair[1], arena};
+	int r = zvm_packet_send(l->zygote, &order, sizeof order, NULL, 0, fds, 2);
+	close(pair[1]);
+	if (r == 0 && recv(l->zygote, &done, sizeof done, 0) != sizeof done)
+		r = -EIO;
+	if (r == 0 && done.pid <= 0)
+		r = -EAGAIN;
+	if (r) {
+		close(pair[0]);
+		return r;
+	}
+	setpgid(done.pid, done.pid);
+	*box = (struct box){.group = done.pid, .status = -1, .socket = pair[0], .arena = zvm_steal_fd(&arena)};
+	return 0;
+}
+
+static struct box *pooled(struct launcher_process *l)
+{
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		if (l->boxes[i].group && l->boxes[i].socket >= 0)
+			return &l->boxes[i];
+	return NULL;
+}
+
+static unsigned pool_size(const struct launcher_process *l)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		n += l->boxes[i].group && l->boxes[i].socket >= 0;
+	return n;
+}
+
+static int fork_box_with_retry(struct launcher_process *l)
+{
+	int r = fork_box(l);
+	if (r == -EIO || r == -EPIPE || r == -ECONNRESET) {
+		r = start_zygote(l);
+		if (r == 0)
+			r = fork_box(l);
+	}
+	return r;
+}
+
+/* Hands a box over, its arena cut to size and sealed: a hostile guest cannot grow it. */
+static int hand_out(struct launcher_process *l, uint64_t arena_size)
+{
+	int status[2];
+	int32_t result = pooled(l) ? 0 : fork_box_with_retry(l);
+	struct box *box = pooled(l);
+	if (result == 0 && box &&
+	    (ftruncate(box->arena, (off_t)arena_size) < 0 ||
+	     fcntl(box->arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0))
+		result = -errno;
+	if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
+		result = -errno;
+	if (result || !box)
+		return zvm_packet_send(l->control, &result, sizeof result, NULL, 0, NULL, 0);
+	int fds[2] = {box->socket, status[1]};
+	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 2);
+	close(status[1]);
+	close(box->socket);
+	close(box->arena);
+	box->socket = box->arena = -1;
+	box->status = status[0];
+	return r;
+}
+
+static void add_usage(struct zvm_box_status *sum, int status, const struct rusage *usage)
+{
+	sum->cpu_us += (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
+	               (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+	if ((uint64_t)usage->ru_maxrss > sum->max_rss_kib)
+		sum->max_rss_kib = (uint64_t)usage->ru_maxrss;
+	if (status && !sum->wait_status)
+		sum->wait_status = status;
+}
+
+/* Everybody of the group that is dead already; when nobody is left, the box is over. */
+static void reap_group(struct launcher_process *l, struct box *box)
+{
+	for (;;) {
+		int status;
+		struct rusage usage;
+		pid_t pid = wait4(-box->group, &status, WNOHANG | __WALL, &usage);
+		if (pid == 0)
+			return;
+		if (pid < 0)
+			break;
+		add_usage(&box->sum, status, &usage);
+		/* One that was killed may have held the token: the others would wait for ever. */
+		if (WIFSIGNALED(status))
+			kill(-box->group, SIGKILL);
+	}
+	if (box->status >= 0)
+		zvm_packet_send(box->status, &box->sum, sizeof box->sum, NULL, 0, NULL, 0);
+	(void)l;
+	close_box(box);
+}
+
+/* A child that died before setpgid reached it belongs to nobody's group; the zygote is forked anew. */
+static void reap_others(struct launcher_process *l)
+{
+	int status;
+	if (l->zygote_pid > 0 && waitpid(l->zygote_pid, &status, WNOHANG) == l->zygote_pid)
+		start_zygote(l);
+}
+
+static void reap(struct launcher_process *l)
+{
+	struct signalfd_siginfo info;
+	while (read(l->signals, &info, sizeof info) == sizeof info)
+		;
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		if (l->boxes[i].group)
+			reap_group(l, &l->boxes[i]);
+	reap_others(l);
+}
+
+static void kill_all(struct launcher_process *l)
+{
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		if (l->boxes[i].group)
+			kill(-l->boxes[i].group, SIGKILL);
+	if (l->zygote_pid > 0)
+		kill(l->zygote_pid, SIGKILL);
+}
+
+/* false: the daemon is gone. */
+static bool serve_request(struct launcher_process *l)
+{
+	struct request request;
+	ssize_t got = recv(l->control, &request, sizeof request, 0);
+	if (got <= 0)
+		return got < 0 && errno == EINTR;
+	if (got == sizeof request && request.kind == REQUEST_BOX)
+		hand_out(l, request.arena_size);
+	return true;
+}
+
+/* A byte or the end of a status socket: the host wants this box gone. */
+static void serve_status(struct box *box)
+{
+	char byte;
+	ssize_t got = recv(box->status, &byte, 1, MSG_DONTWAIT);
+	kill(-box->group, SIGKILL);
+	if (got <= 0) /* nobody listens any more: do not poll it again */
+		zvm_close_pointer(&box->status), box->status = -1;
+}
+
+static unsigned fill_poll(const struct launcher_process *l, struct pollfd *set, struct box **who)
+{
+	unsigned n = 2;
+	set[0] = (struct pollfd){.fd = l->control, .events = POLLIN};
+	set[1] = (struct pollfd){.fd = l->signals, .events = POLLIN};
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		if (l->boxes[i].group && l->boxes[i].status >= 0) {
+			who[n] = (struct box *)(uintptr_t)&l->boxes[i];
+			set[n++] = (struct pollfd){.fd = l->boxes[i].status, .events = POLLIN};
+		}
+	return n;
+}
+
+static void serve(struct launcher_process *l)
+{
+	static struct pollfd set[BOXES_MAX + 2];
+	static struct box *who[BOXES_MAX + 2];
+	for (;;) {
+		unsigned n = fill_poll(l, set, who);
+		/* The pool is refilled when there is nothing else to do, so that nobody waits for it. */
+		bool short_pool = pool_size(l) < l->pool;
+		int ready = poll(set, n, short_pool ? 0 : -1);
+		if (ready < 0 && errno != EINTR)
+			return;
+		if (ready == 0 && short_pool && fork_box_with_retry(l) < 0)
+			poll(set, n, 100); /* no memory, no slot: try again later */
+		for (unsigned i = 2; ready > 0 && i < n; i++)
+			if (set[i].revents && who[i]->status == set[i].fd)
+				serve_status(who[i]);
+		if (ready > 0 && set[1].revents)
+			reap(l);
+		if (ready > 0 && set[0].revents && !serve_request(l))
+			return;
+	}
+}
+
+static int take_child_signals(void)
+{
+	sigset_t children;
+	sigemptyset(&children);
+	sigaddset(&children, SIGCHLD);
+	if (sigprocmask(SIG_SETMASK, &children, NULL) < 0)
+		return -errno;
+	int fd = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+static void ignore_terminal(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE};
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		signal(numbers[i], SIG_IGN);
+	signal(SIGCHLD, SIG_DFL);
+}
+
+static void launcher_main(const struct zvm_launcher *launcher, int control)
+{
+	static struct launcher_process l;
+	l = (struct launcher_process){.control = control,
+	                              .zygote = -1,
+	                              .pool = launcher->pool,
+	                              .launcher = launcher,
+	                              .pid_namespace = launcher->zygote.reports[ZVM_WALL_PID].stands || getpid() == 1};
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		l.boxes[i] = (struct box){.status = -1, .socket = -1, .arena = -1};
+	prctl(PR_SET_NAME, "zvm-launcher");
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	setpgid(0, 0);
+	ignore_terminal();
+	l.signals = take_child_signals();
+	zvm_wall_empty_root(launcher->zygote.reports);
+	int32_t result = l.signals < 0 ? l.signals : start_zygote(&l);
+	result = result ? result : fork_box(&l);
+	zvm_packet_send(control, &result, sizeof result, NULL, 0, NULL, 0);
+	if (result == 0)
+		serve(&l);
+	kill_all(&l);
+}
+
+/* --- the daemon's side --- */
+
+/* Nothing of the daemon's: whoever waits for the end of a pipe that `zvm mount` was started with would wait for us. */
+static bool keep_only(int control)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (control <= 2 || null < 0)
+		return false;
+	for (int fd = 0; fd < 3; fd++)
+		dup2(null, fd);
+	if (control > 3)
+		dup2(control, 3);
+	return syscall(SYS_close_range, 4u, ~0u, 0u) == 0;
+}
+
+static int spawn(struct zvm_launcher *launcher)
+{
+	int pair[2];
+	int32_t result;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	pid_t pid = zvm_wall_clone(launcher->plain, launcher->zygote.reports);
+	if (pid == 0) {
+		if (!keep_only(pair[1]))
+			_exit(117);
+		launcher_main(launcher, 3);
+		_exit(0);
+	}
+	close(pair[1]);
+	if (pid < 0) {
+		close(pair[0]);
+		return (int)pid;
+	}
+	ssize_t got = recv(pair[0], &result, sizeof result, 0);
+	if (got != sizeof result || result) {
+		close(pair[0]);
+		waitpid(pid, NULL, __WALL);
+		return got == sizeof result ? result : -EIO;
+	}
+	launcher->control = pair[0];
+	launcher->pid = pid;
+	return 0;
+}
+
+static void bury(struct zvm_launcher *launcher)
+{
+	zvm_close_pointer(&launcher->control);
+	launcher->control = -1;
+	if (launcher->pid > 0)
+		waitpid(launcher->pid, NULL, __WALL);
+	launcher->pid = 0;
+}
+
+int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_launcher **ret)
+{
+	struct zvm_launcher *launcher = calloc(1, sizeof *launcher);
+	if (!launcher)
+		return -ENOMEM;
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	launcher->control = -1;
+	launcher->plain = options->plain;
+	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
+	if (launcher->pool > POOL_MAX)
+		launcher->pool = POOL_MAX;
+	pthread_mutex_init(&launcher->lock, NULL);
+	struct zvm_wall_report *reports = mmap(NULL, sizeof(struct zvm_wall_report) * ZVM_WALL_COUNT,
+	                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (reports == MAP_FAILED) {
+		free(launcher);
+		return -ENOMEM;
+	}
+	launcher->zygote.reports = reports;
+	zvm_wall_reports_start(reports);
+	int r = zvm_zygote_prepare(&launcher->zygote);
+	r = r ? r : spawn(launcher);
+	if (r) {
+		zvm_launcher_stop(launcher);
+		return r;
+	}
+	*ret = launcher;
+	return 0;
+}
+
+void zvm_launcher_stop(struct zvm_launcher *launcher)
+{
+	if (!launcher)
+		return;
+	bury(launcher);
+	munmap(launcher->zygote.reports, sizeof(struct zvm_wall_report) * ZVM_WALL_COUNT);
+	pthread_mutex_destroy(&launcher->lock);
+	free(launcher);
+}
+
+unsigned zvm_launcher_walls(struct zvm_launcher *launcher, struct zvm_wall_report reports[ZVM_WALLS_MAX])
+{
+	_Static_assert((int)ZVM_WALL_COUNT <= ZVM_WALLS_MAX, "all walls fit");
+	memcpy(reports, launcher->zygote.reports, sizeof(struct zvm_wall_report) * ZVM_WALL_COUNT);
+	return ZVM_WALL_COUNT;
+}
+
+static int ask_for_box(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+{
+	struct request request = {.kind = REQUEST_BOX, .arena_size = arena_size};
+	int32_t result;
+	int fds[2];
+	unsigned fd_count;
+	int r = zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, NULL, 0);
+	if (r)
+		return -EPIPE;
+	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 2, &fd_count) != sizeof result)
+		return -EPIPE;
+	if (result == 0 && fd_count != 2)
+		return -EPIPE;
+	if (result)
+		return result;
+	ret->socket = fds[0];
+	ret->status = fds[1];
+	return 0;
+}
+
+int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+{
+	pthread_mutex_lock(&launcher->lock);
+	int r = launcher->control >= 0 ? ask_for_box(launcher, arena_size, ret) : -EPIPE;
+	if (r == -EPIPE) { /* it died: one more chance with a new one */
+		bury(launcher);
+		r = spawn(launcher);
+		if (r == 0)
+			r = ask_for_box(launcher, arena_size, ret);
+	}
+	pthread_mutex_unlock(&launcher->lock);
+	return r;
+}
+
+void zvm_boxed_close(struct zvm_boxed *box)
+{
+	zvm_close_pointer(&box->socket);
+	zvm_close_pointer(&box->status);
+	box->socket = box->status = -1;
+}

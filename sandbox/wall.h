@@ -1,0 +1,61 @@
+/*
+ * The wall: what stands around a box even when the guest owns the monitor.
+ *
+ *   launcher (before anything else is forked)      zygote (privileges last)
+ *     zvm_wall_clone          namespaces             zvm_wall_become_nobody   root daemons only
+ *     zvm_wall_empty_root     nothing to see         zvm_wall_limits          no privilege, rlimits, no core, not
+ * dumpable zvm_wall_landlock        no path at all; may also come first zvm_wall_instructions    rdtsc and cpuid trap
+ *                                                    (monitor) both filters, the wall last
+ *
+ * Each step says what became of it in a struct zvm_wall_report. Only seccomp and the limits are indispensable: the box
+ * is safe with these two alone (no path, socket, signal or descriptor reaches outside). The steps allocate nothing but
+ * zvm_wall_filters, which is called once, before the launcher is forked.
+ */
+#ifndef ZVM_WALL_H
+#define ZVM_WALL_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <zvm/box.h>
+#include "protocol.h"
+
+enum zvm_wall_step {
+	ZVM_WALL_SECCOMP,
+	ZVM_WALL_RLIMITS,
+	ZVM_WALL_USER,
+	ZVM_WALL_PID,
+	ZVM_WALL_MOUNT,
+	ZVM_WALL_NET,
+	ZVM_WALL_IPC,
+	ZVM_WALL_UTS,
+	ZVM_WALL_CGROUP,
+	ZVM_WALL_ROOT,
+	ZVM_WALL_LANDLOCK,
+	ZVM_WALL_NOBODY,
+	ZVM_WALL_PRIVILEGES,
+	ZVM_WALL_TSC,
+	ZVM_WALL_CPUID,
+	ZVM_WALL_COUNT
+};
+
+/* Fills names, and "not tried" for every step. reports[] is in shared memory: children write their steps' outcome into
+ * it. */
+void zvm_wall_reports_start(struct zvm_wall_report reports[ZVM_WALL_COUNT]);
+
+/* Both filters into the handoff. [text_start, text_end): the monitor's text. 0 or -errno. */
+int zvm_wall_filters(uint64_t text_start, uint64_t text_end, struct zvm_handoff *handoff);
+
+/*
+ * fork, into as many namespaces as can be had. In the child returns 0, after the parent has written its id maps and the
+ * reports of the namespaces; in the parent the child's pid, or -errno.
+ */
+pid_t zvm_wall_clone(bool plain, struct zvm_wall_report *reports);
+void zvm_wall_empty_root(struct zvm_wall_report *reports);
+/* 0, or -errno: then there must be no box. */
+int zvm_wall_become_nobody(struct zvm_wall_report *reports);
+int zvm_wall_limits(struct zvm_wall_report *reports);
+void zvm_wall_landlock(struct zvm_wall_report *reports);
+/* Returns whether cpuid faults. No libc clock may be read after this: rdtsc raises SIGSEGV. */
+bool zvm_wall_instructions(struct zvm_wall_report *reports);
+
+#endif

@@ -1,0 +1,19 @@
+/* From a forked libc process to a zygote: the recipe, run in the child of launch.c. */
+#ifndef ZVM_ZYGOTE_H
+#define ZVM_ZYGOTE_H
+
+#include "wall.h"
+
+struct zvm_zygote {
+	struct zvm_wall_report *reports; /* shared memory */
+	struct zvm_handoff handoff;      /* filters already in it */
+};
+
+/* Checks the embedded monitor and prepares the filters; called before the launcher is forked. 0 or -errno. */
+int zvm_zygote_prepare(struct zvm_zygote *zygote);
+
+/* Never returns on success; on failure returns -errno and the process
+ * should exit. `control`: socket to the launcher. */
+int zvm_zygote_become(const struct zvm_zygote *zygote, int control);
+
+#endif
