@@ -1,0 +1,223 @@
+/*
+ * The life of a box, seen from the monitor.
+ *
+ *   zygote   the launcher's C code maps the monitor and jumps here. We unmap everything else, install the two filters
+ *            and wait for orders. Each order forks a box: CLONE_PARENT makes it the launcher's child, to be reaped
+ * there. box      maps its own arena, waits for its run order, loads the program and enters it. From then on the
+ * monitor runs only when the guest traps. It ends with run_end: a report, and exit.
+ *
+ * If the launcher dies, the zygote reads end-of-file and exits, and so does a box that still waits; a box
+ * that runs is killed with the pid namespace or by its parent-death signal.
+ */
+#include "internal.h"
+
+struct zvm_handoff handoff;
+static u8 packet[ZVM_PACKET_MAX];
+static u8 stack_slots[TASKS_MAX * STACK_SLOT_SIZE] __attribute__((aligned(4096)));
+
+void zygote_main(const struct zvm_handoff *given) NORETURN;
+
+u64 stack_slot_at(u32 slot)
+{
+	return (u64)stack_slots + slot * STACK_SLOT_SIZE;
+}
+
+void stack_slot_use(u32 slot)
+{
+	struct {
+		u64 base;
+		u32 flags, unused;
+		u64 size;
+	} stack = {stack_slot_at(slot), 0, 0, STACK_SLOT_SIZE};
+	native_call(__NR_sigaltstack, (u64)&stack, 0, 0, 0, 0, 0);
+}
+
+/* --- zygote --- */
+
+static void unmap_the_rest(void)
+{
+	extern const char monitor_image_end[];
+	u64 low_end = ZVM_MONITOR_BASE, high_start = page_up((u64)monitor_image_end), top = 0x7ffffffff000ull;
+	native_unmap(0, low_end);
+	if (native_unmap(high_start, top - high_start) == 0)
+		return;
+	/* Something up there is sealed (vDSO pages on kernels with sealed system mappings): leave that, take everything
+	 * around it. */
+	for (u64 at = high_start, step = 1ull << 40; at < top;) {
+		u64 size = min_u64(step, top - at);
+		if (native_unmap(at, size) == 0) {
+			at += size;
+			step = 1ull << 40;
+		} else if (step > PAGE_SIZE) {
+			step /= 2;
+		} else {
+			at += PAGE_SIZE;
+		}
+	}
+}
+
+static void install_filter(const struct zvm_filter_instruction *instructions, u32 count)
+{
+	struct {
+		u16 length, unused[3];
+		u64 instructions;
+	} program = {(u16)count, {0}, (u64)instructions};
+	if (native_call(__NR_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, (u64)&program, 0, 0, 0) < 0)
+		native_exit(120);
+}
+
+static NORETURN void box_main(const struct zvm_fork_order *order, int socket, int arena_fd);
+
+static s32 fork_box(const struct zvm_fork_order *order, const int fds[2])
+{
+	s64 pid = native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0) {
+		native_close(handoff.control);
+		box_main(order, fds[0], fds[1]);
+	}
+	return (s32)pid;
+}
+
+static void answer_order(const struct zvm_fork_done *done)
+{
+	native_write(handoff.control, (u64)done, sizeof *done);
+}
+
+void zygote_main(const struct zvm_handoff *given)
+{
+	memcpy(&handoff, given, sizeof handoff);
+	unmap_the_rest();
+	stack_slot_use(0);
+	trap_install();
+	install_filter(handoff.redirect, handoff.redirect_count);
+	install_filter(handoff.wall, handoff.wall_count);
+	for (;;) {
+		struct zvm_fork_order order;
+		int fds[2];
+		u32 fd_count;
+		s64 got = host_receive(handoff.control, &order, sizeof order, fds, 2, &fd_count);
+		if (got != sizeof order || order.magic != ZVM_ORDER_MAGIC || fd_count != 2)
+			native_exit(got == 0 ? 0 : 121);
+		struct zvm_fork_done done = {order.box, fork_box(&order, fds)};
+		native_close(fds[0]);
+		native_close(fds[1]);
+		answer_order(&done);
+	}
+}
+
+/* --- box --- */
+
+static void set_limit(u32 resource, u64 value)
+{
+	u64 limit[2] = {value, value};
+	native_call(__NR_prlimit64, 0, resource, (u64)limit, 0, 0, 0);
+}
+
+static void first_process(void)
+{
+	struct process *p = &arena->processes[0];
+	struct task *t = &arena->tasks[0];
+	arena->task_count = arena->process_count = 1;
+	arena->next_pid = 2;
+	p->in_use = 1;
+	p->pid = p->group = p->session = 1;
+	p->umask = 022;
+	for (u32 i = 0; i < DESCRIPTORS_MAX; i++)
+		p->descriptors[i].description = NO_INDEX;
+	format(p->directory, sizeof p->directory, "/home/zvm");
+	limits_start(p);
+	t->state = TASK_RUNNABLE;
+	t->tid = 1;
+	t->deadline = NEVER;
+}
+
+static void start_arena(const struct zvm_fork_order *order, int socket, int arena_fd, const struct zvm_run_order *run,
+                        const int fds[3])
+{
+	arena->magic = ZVM_ORDER_MAGIC;
+	arena->size = run->arena_size;
+	arena->box = order->box;
+	arena->socket = socket;
+	arena->arena_fd = arena_fd;
+	arena->input_fd = fds[0];
+	arena->output_fd[0] = fds[1];
+	arena->output_fd[1] = fds[2];
+	arena->input_size = run->input_size;
+	arena->output_limit = run->output_limit;
+	arena->memory_limit = run->memory_limit;
+	arena->clock_ns = EPOCH_NS;
+	arena->next_timer = NEVER;
+	arena->trace = run->flags & ZVM_RUN_TRACE;
+	random_seed(run->seed);
+	arena_start(run->arena_size);
+	ask_start();
+}
+
+/* The order is the host's, but checked all the same: a slip here should not become a puzzle. */
+static bool run_order_valid(const struct zvm_run_order *run, s64 got, u32 fd_count)
+{
+	return got >= (s64)sizeof *run && run->magic == ZVM_ORDER_MAGIC && run->size == got &&
+	       run->strings_size == (u64)got - sizeof *run && fd_count == 4 + run->has_interpreter &&
+	       run->strings_size && packet[got - 1] == 0;
+}
+
+static NORETURN void box_main(const struct zvm_fork_order *order, int socket, int arena_fd)
+{
+	int fds[5];
+	u32 fd_count;
+	if (order->die_with_parent)
+		native_call(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+	if (native_map(ZVM_ARENA_BASE, order->arena_size, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0) < 0)
+		native_exit(122);
+	s64 got = host_receive(socket, packet, sizeof packet, fds, 5, &fd_count);
+	const struct zvm_run_order *run = (const void *)packet;
+	if (!run_order_valid(run, got, fd_count))
+		native_exit(got == 0 ? 0 : 123);
+	set_limit(RLIMIT_CPU, run->cpu_seconds);
+	set_limit(RLIMIT_DATA, run->data_limit);
+	set_limit(RLIMIT_FSIZE, run->output_limit);
+	start_arena(order, socket, arena_fd, run, fds);
+	first_process();
+	files_start();
+
+	const char *strings = (const char *)(run + 1);
+	size_t executable_size = strlen(strings) + 1;
+	struct program_order program = {
+	        .program = &run->program,
+	        .interpreter = run->has_interpreter ? &run->interpreter : NULL,
+	        .program_fd = fds[3],
+	        .interpreter_fd = run->has_interpreter ? fds[4] : -1,
+	        .executable = strings,
+	        .strings = strings + executable_size,
+	        .strings_size = run->strings_size - executable_size,
+	        .argument_count = run->argument_count,
+	        .environment_count = run->environment_count,
+	};
+	u64 instruction, stack;
+	int r = program_load(&program, &instruction, &stack);
+	if (r)
+		run_end(ZVM_REPORT_START_FAILED, -r, "the program could not be loaded");
+	native_close(fds[3]);
+	if (run->has_interpreter)
+		native_close(fds[4]);
+	guest_enter(instruction, stack, handoff.host_features & 1);
+}
+
+/* --- the end --- */
+
+void run_end(u32 end, int status, const char *message)
+{
+	struct zvm_report report = {.end = end,
+	                            .status = status,
+	                            .system_calls = arena->calls,
+	                            .virtual_ns = arena->clock_ns - EPOCH_NS,
+	                            .peak_memory = arena->memory_peak,
+	                            .remarks = arena->remarks,
+	                            .refused_count = arena->refused_count};
+	memcpy(report.refused, arena->refused, sizeof report.refused);
+	memcpy(report.refused_detail, arena->refused_detail, sizeof report.refused_detail);
+	if (message)
+		format(report.message, sizeof report.message, "%s", message);
+	host_send(ZVM_ASK_KIND_REPORT, 0, &report, sizeof report);
+	native_exit(0);
+}

@@ -1,0 +1,267 @@
+/*
+ * Who and where the guest is: always uid and gid 1000 on a host called zvm with one processor, whatever the real one
+ * is.
+ */
+#include "internal.h"
+
+static s64 nobody_else(u64 id)
+{
+	return (u32)id == 1000 || (u32)id == 0xffffffffu ? 0 : -EPERM;
+}
+
+#define CONSTANT(name, value)   \
+	s64 name(const u64 *a)  \
+	{                       \
+		(void)a;        \
+		return (value); \
+	}
+
+CONSTANT(call_getuid, 1000)
+CONSTANT(call_geteuid, 1000)
+CONSTANT(call_getgid, 1000)
+CONSTANT(call_getegid, 1000)
+CONSTANT(call_setfsuid, 1000)
+CONSTANT(call_setfsgid, 1000)
+CONSTANT(call_setuid, nobody_else(a[0]))
+CONSTANT(call_setgid, nobody_else(a[0]))
+CONSTANT(call_setreuid, nobody_else(a[0]) | nobody_else(a[1]))
+CONSTANT(call_setregid, nobody_else(a[0]) | nobody_else(a[1]))
+CONSTANT(call_setresuid, nobody_else(a[0]) | nobody_else(a[1]) | nobody_else(a[2]))
+CONSTANT(call_setresgid, nobody_else(a[0]) | nobody_else(a[1]) | nobody_else(a[2]))
+CONSTANT(call_personality, (u32)a[0] == 0xffffffffu || !a[0] ? 0 : -EINVAL)
+CONSTANT(call_getpriority, a[0] > 2 ? -EINVAL : 20)
+CONSTANT(call_setpriority, a[0] > 2 ? -EINVAL : 0)
+CONSTANT(call_ioprio_get, 0)
+CONSTANT(call_ioprio_set, 0)
+CONSTANT(call_syslog, -EPERM)
+CONSTANT(call_sched_setparam, 0)
+CONSTANT(call_sched_setscheduler, (u32)a[1] == 0 || (u32)a[1] == 3 || (u32)a[1] == 5 ? 0 : -EPERM)
+CONSTANT(call_sched_getscheduler, 0)
+CONSTANT(call_sched_get_priority_max, a[0] == 1 || a[0] == 2 ? 99 : a[0] > 7 ? -EINVAL : 0)
+CONSTANT(call_sched_get_priority_min, a[0] == 1 || a[0] == 2 ? 1 : a[0] > 7 ? -EINVAL : 0)
+CONSTANT(call_sched_setaffinity, 0)
+CONSTANT(call_sched_setattr, 0)
+CONSTANT(call_membarrier, a[0] == 0 ? 0 : -EINVAL)
+CONSTANT(call_mbind, -ENOSYS)
+CONSTANT(call_set_mempolicy, -ENOSYS)
+CONSTANT(call_get_mempolicy, -ENOSYS)
+
+static s64 three_ids(const u64 *a)
+{
+	u32 id = 1000;
+	return GUEST_PUT(a[0], id) || GUEST_PUT(a[1], id) || GUEST_PUT(a[2], id) ? -EFAULT : 0;
+}
+
+s64 call_getresuid(const u64 *a)
+{
+	return three_ids(a);
+}
+
+s64 call_getresgid(const u64 *a)
+{
+	return three_ids(a);
+}
+
+s64 call_getgroups(const u64 *a)
+{
+	u32 id = 1000;
+	if ((s32)a[0] < 0)
+		return -EINVAL;
+	if (!a[0])
+		return 1;
+	return GUEST_PUT(a[1], id) ? -EFAULT : 1;
+}
+
+s64 call_uname(const u64 *a)
+{
+	struct new_utsname name = {"Linux", "zvm", "6.1.0-zvm", "#1 SMP zvm 2000-01-01", "x86_64", "(none)"};
+	return GUEST_PUT(a[0], name);
+}
+
+s64 call_sysinfo(const u64 *a)
+{
+	struct {
+		s64 uptime;
+		u64 loads[3], total, free, shared, buffer, swap_total, swap_free;
+		u16 processes, padding;
+		u64 high_total, high_free;
+		u32 unit;
+		u8 rest[4];
+	} info = {.uptime = (s64)((clock_query() - EPOCH_NS) / 1000000000ull + 1000),
+	          .total = arena->memory_limit,
+	          .free = arena->memory_limit - arena->memory_used,
+	          .processes = (u16)arena->task_count,
+	          .unit = 1};
+	return GUEST_PUT(a[0], info);
+}
+
+s64 call_getcpu(const u64 *a)
+{
+	u32 zero = 0;
+	if ((a[0] && GUEST_PUT(a[0], zero)) || (a[1] && GUEST_PUT(a[1], zero)))
+		return -EFAULT;
+	return 0;
+}
+
+s64 call_sched_getaffinity(const u64 *a)
+{
+	u64 one = 1;
+	if (a[1] < 8 || a[1] % 8)
+		return -EINVAL;
+	return GUEST_PUT(a[2], one) ? -EFAULT : 8;
+}
+
+s64 call_sched_getparam(const u64 *a)
+{
+	u32 zero = 0;
+	return GUEST_PUT(a[1], zero);
+}
+
+s64 call_sched_rr_get_interval(const u64 *a)
+{
+	u64 interval[2] = {0, 4000000};
+	return GUEST_PUT(a[1], interval);
+}
+
+s64 call_sched_getattr(const u64 *a)
+{
+	u32 attributes[12] = {48};
+	if (a[2] < sizeof attributes)
+		return -EINVAL;
+	return GUEST_PUT(a[1], attributes);
+}
+
+/* capget and capset: version 3, no capability. */
+s64 call_capget(const u64 *a)
+{
+	u32 header[2], none[6] = {0};
+	if (GUEST_GET(header, a[0]))
+		return -EFAULT;
+	if (header[0] != 0x20080522 && header[0] != 0x20071026 && header[0] != 0x19980330) {
+		header[0] = 0x20080522;
+		return guest_write(a[0], header, sizeof header) ? -EFAULT : a[1] ? -EINVAL : 0;
+	}
+	return a[1] ? guest_write(a[1], none, header[0] == 0x19980330 ? 12 : 24) : 0;
+}
+
+s64 call_capset(const u64 *a)
+{
+	u32 sets[6];
+	if (GUEST_GET(sets, a[1]))
+		return -EFAULT;
+	for (int i = 0; i < 6; i++)
+		if (sets[i])
+			return -EPERM;
+	return 0;
+}
+
+/* --- limits: what the guest sees; the real ones are the wall's --- */
+
+#define UNLIMITED UINT64_MAX
+
+void limits_start(struct process *p)
+{
+	for (u32 i = 0; i < 16; i++)
+		p->limits[i][0] = p->limits[i][1] = UNLIMITED;
+	p->limits[RLIMIT_STACK][0] = STACK_SIZE;
+	p->limits[RLIMIT_CORE][0] = p->limits[RLIMIT_CORE][1] = 0;
+	p->limits[RLIMIT_NPROC][0] = p->limits[RLIMIT_NPROC][1] = PROCESSES_MAX;
+	p->limits[RLIMIT_NOFILE][0] = p->limits[RLIMIT_NOFILE][1] = DESCRIPTORS_MAX;
+	p->limits[RLIMIT_MEMLOCK][0] = p->limits[RLIMIT_MEMLOCK][1] = 64 << 10;
+	p->limits[RLIMIT_SIGPENDING][0] = p->limits[RLIMIT_SIGPENDING][1] = 1024;
+	p->limits[RLIMIT_MSGQUEUE][0] = p->limits[RLIMIT_MSGQUEUE][1] = 0;
+	p->limits[RLIMIT_NICE][0] = p->limits[RLIMIT_NICE][1] = 0;
+	p->limits[RLIMIT_RTPRIO][0] = p->limits[RLIMIT_RTPRIO][1] = 0;
+}
+
+s64 call_prlimit64(const u64 *a)
+{
+	struct process *p = process_self();
+	u64 new[2];
+	if (a[1] >= 16)
+		return -EINVAL;
+	if ((s32)a[0] && (s32)a[0] != p->pid)
+		return -ESRCH;
+	u64 *limit = p->limits[a[1]], old[2] = {limit[0], limit[1]};
+	if (a[2]) {
+		if (GUEST_GET(new, a[2]))
+			return -EFAULT;
+		if (new[0] > new[1])
+			return -EINVAL;
+		if (new[1] > limit[1])
+			return -EPERM;
+		limit[0] = new[0];
+		limit[1] = new[1];
+	}
+	return a[3] ? GUEST_PUT(a[3], old) : 0;
+}
+
+s64 call_getrlimit(const u64 *a)
+{
+	const u64 arguments[4] = {0, a[0], 0, a[1]};
+	return a[1] ? call_prlimit64(arguments) : -EFAULT;
+}
+
+s64 call_setrlimit(const u64 *a)
+{
+	const u64 arguments[4] = {0, a[0], a[1], 0};
+	return a[1] ? call_prlimit64(arguments) : -EFAULT;
+}
+
+s64 call_prctl(const u64 *a)
+{
+	struct task *task = task_self();
+	u32 zero = 0;
+	switch (a[0]) {
+	case PR_SET_NAME:
+		if (guest_read(task->name, a[1], 15) && guest_string(task->name, a[1], 16) < 0)
+			return -EFAULT;
+		task->name[15] = 0;
+		return 0;
+	case PR_GET_NAME: return guest_write(a[1], task->name, 16);
+	case PR_GET_DUMPABLE:
+	case PR_GET_TSC: return a[0] == PR_GET_DUMPABLE ? 1 : GUEST_PUT(a[1], zero);
+	case PR_SET_DUMPABLE:
+	case PR_SET_PDEATHSIG:
+	case PR_SET_KEEPCAPS:
+	case PR_SET_TIMERSLACK:
+	case PR_SET_CHILD_SUBREAPER:
+	case PR_SET_NO_NEW_PRIVS:
+	case PR_SET_THP_DISABLE:
+	case PR_SET_VMA:
+	case PR_SET_PTRACER: return 0;
+	case PR_GET_PDEATHSIG:
+	case PR_GET_CHILD_SUBREAPER: return GUEST_PUT(a[1], zero);
+	case PR_GET_KEEPCAPS:
+	case PR_GET_SECCOMP:
+	case PR_GET_THP_DISABLE:
+	case PR_CAPBSET_READ:
+	case PR_GET_SECUREBITS:
+	case PR_MCE_KILL_GET: return 0;
+	case PR_GET_NO_NEW_PRIVS: return 1;
+	case PR_GET_TIMERSLACK: return 50000;
+	case PR_SET_SECCOMP:
+	case PR_SET_MM:
+	case PR_CAPBSET_DROP: return refuse(NULL, EPERM);
+	default: return -EINVAL;
+	}
+}
+
+s64 call_arch_prctl(const u64 *a)
+{
+	struct task *task = task_self();
+	switch (a[0]) {
+	case ARCH_SET_FS:
+		if (a[1] >= ZVM_GUEST_END)
+			return -EPERM;
+		task->fs_base = a[1];
+		return native_call(__NR_arch_prctl, ARCH_SET_FS, a[1], 0, 0, 0, 0);
+	case ARCH_GET_FS: return GUEST_PUT(a[1], task->fs_base);
+	case ARCH_SET_GS:
+		if (a[1] >= ZVM_GUEST_END)
+			return -EPERM;
+		return native_call(__NR_arch_prctl, ARCH_SET_GS, a[1], 0, 0, 0, 0);
+	case ARCH_GET_CPUID: return 1;
+	default: return -EINVAL;
+	}
+}

@@ -1,0 +1,117 @@
+/*
+ * What the monitor's core files (entry, load, trap, signal, sched, process, thread, memory, time) offer each other,
+ * beyond monitor.h. The files side does not need it.
+ */
+#ifndef MONITOR_INTERNAL_H
+#define MONITOR_INTERNAL_H
+
+#include "monitor.h"
+#include "native.h"
+
+/* entry.S */
+int guest_copy(void *to, const void *from, size_t n);
+int guest_fill(void *to, size_t n);
+void guest_enter(u64 instruction, u64 stack, u64 state) NORETURN;
+void native_restorer(void);
+void stack_switch(u64 *save, u64 to);
+extern const char guest_copy_begin[], guest_copy_end[], guest_copy_fault[], guest_fill_begin[], guest_fill_end[];
+extern const char monitor_text_start[], monitor_text_end[];
+
+/* The guest's address space: one plan, the same in every run (addresses are part of what a guest sees). */
+#define STACK_TOP 0x7bfffffff000ull
+#define STACK_SIZE (8ull << 20)
+#define MAP_TOP 0x7bff80000000ull /* mappings are handed out from here downwards */
+#define MAP_BOTTOM 0x10000ull
+#define PROGRAM_BASE 0x555555554000ull /* of relocatable programs */
+
+/* entry.c */
+extern struct zvm_handoff handoff;
+#define STACK_SLOT_SIZE (64ull << 10)
+u64 stack_slot_at(u32 slot); /* lowest address of a task's alternate stack */
+void stack_slot_use(u32 slot);
+
+/* load.c */
+struct program_order {
+	const struct zvm_image *program, *interpreter; /* interpreter NULL: static */
+	int program_fd, interpreter_fd;
+	const char *executable;
+	u32 argument_count, environment_count;
+	const char *strings; /* arguments then environment, each NUL-terminated */
+	size_t strings_size;
+};
+/* Maps it into the (empty) address space of the current process and builds its stack; 0 or -errno. */
+int program_load(const struct program_order *order, u64 *instruction, u64 *stack);
+
+/* trap.c */
+typedef struct ucontext frame_t;
+frame_t *task_frame(u32 task);
+extern bool frame_replaced; /* the handler has set every register itself: leave rax alone */
+void trap_install(void);
+
+/* signal.c */
+void signals_deliver(frame_t *frame); /* before returning to the guest */
+void signal_fault(frame_t *frame, int number, const struct siginfo *info);
+void signal_reset_for_exec(struct process *process);
+int signal_wait_status(int number);
+
+void signal_mask_for_call(u64 mask); /* ppoll, pselect, epoll_pwait, sigsuspend: until the call returns */
+
+/* time.c */
+int get_timespec(u64 from, u64 *ns);
+void timers_fire(void); /* send what the clock has passed */
+u64 timers_next(void);  /* earliest deadline of any timer, or NEVER */
+void clock_advance_to(u64 ns);
+u64 clock_tsc(void);
+
+/* memory.c */
+u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
+int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
+void memory_clear(struct process *process); /* unmap everything of the guest */
+const struct area *memory_find(const struct process *process, u64 address);
+
+/* chance.c */
+void random_seed(const unsigned char seed[32]);
+
+/* arena.c */
+void arena_start(u64 size);
+
+/* ask.c */
+void ask_start(void);
+void host_send(u32 kind, u32 flags, const void *text, u32 length);
+s64 host_receive(int socket, void *to, size_t room, int *fds, u32 fds_max, u32 *fd_count);
+
+/* trace.c */
+void trace_call(u64 number, const u64 *a, s64 result);
+const char *call_name(u64 number);
+
+/* sched.c */
+void task_interrupt(u32 task);        /* a blocked task becomes runnable without its channel having been woken */
+u32 task_choose(void);                /* who goes on, when the current task does not */
+int block_uninterrupted(u64 channel); /* as block, but no signal ends it */
+
+/* thread.c */
+void task_switch(u32 next);            /* give the processor to it; returns when we have it again */
+u32 task_new(void);                    /* a cleared slot of the table, not yet runnable; NO_INDEX if there is none */
+void task_resume_other(void) NORETURN; /* the current task will not run here again: continue whoever is chosen */
+s64 thread_start(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls, u32 process);
+void thread_end(void) NORETURN;
+void process_first_wait(u32 process);
+void task_leave_for_good(void) NORETURN;
+
+/* futex.c */
+void futex_wake_guest(u64 address, u32 count);
+void robust_list_release(const struct task *task);
+
+/* fork.c */
+void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
+s64 fork_native(void);
+
+/* process.c */
+struct process *process_find(s64 pid);                      /* 0: the current one */
+void process_die(int number, const char *message) NORETURN; /* the current process is killed by a signal */
+void task_frame_set(u32 task, frame_t *frame);
+
+/* identity.c */
+void limits_start(struct process *process);
+
+#endif

@@ -1,0 +1,622 @@
+/*
+ * The guest's address space. The monitor chooses every address, top-down below MAP_TOP, first fit, so that they are the
+ * same in every run; the kernel only does what it is told, always at a fixed place. The areas of a process are kept
+ * in address order. Memory is counted here, by what mappings could be written to (private ones when they become
+ * writable, shared anonymous ones at once), so that ENOMEM comes at the same call in every run, whatever the host has
+ * free.
+ */
+#include "internal.h"
+
+#define HINT_LIMIT ZVM_GUEST_END
+#define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+/* Index of the first area that ends above `address`. */
+static u32 area_index(const struct process *p, u64 address)
+{
+	u32 low = 0, high = p->area_count;
+	while (low < high) {
+		u32 middle = (low + high) / 2;
+		if (p->areas[middle].end <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+const struct area *memory_find(const struct process *p, u64 address)
+{
+	u32 i = area_index(p, address);
+	return i < p->area_count && p->areas[i].start <= address ? &p->areas[i] : NULL;
+}
+
+static bool range_free(const struct process *p, u64 start, u64 end)
+{
+	u32 i = area_index(p, start);
+	return i == p->area_count || p->areas[i].start >= end;
+}
+
+static bool range_mapped(const struct process *p, u64 start, u64 end)
+{
+	for (u32 i = area_index(p, start); start < end; i++) {
+		if (i == p->area_count || p->areas[i].start > start)
+			return false;
+		start = p->areas[i].end;
+	}
+	return true;
+}
+
+static u64 place_below(const struct process *p, u64 size, u64 top, u64 bottom)
+{
+	u64 end = top;
+	for (u32 i = area_index(p, top - 1); end >= bottom + size;) {
+		if (i < p->area_count && p->areas[i].start < end) {
+			if (p->areas[i].end <= end - size)
+				return end - size;
+			end = p->areas[i].start;
+		}
+		if (i == 0)
+			return end >= bottom + size ? end - size : 0;
+		i--;
+		if (end >= size && p->areas[i].end <= end - size)
+			return end - size;
+		end = min_u64(end, p->areas[i].start);
+	}
+	return 0;
+}
+
+u64 memory_place(u64 size)
+{
+	return place_below(process_self(), size, MAP_TOP, MAP_BOTTOM);
+}
+
+static bool area_insert(struct process *p, u32 at, const struct area *area)
+{
+	if (p->area_count == AREAS_MAX)
+		return false;
+	memmove(&p->areas[at + 1], &p->areas[at], (p->area_count - at) * sizeof *area);
+	p->areas[at] = *area;
+	p->area_count++;
+	return true;
+}
+
+static void area_delete(struct process *p, u32 at)
+{
+	p->area_count--;
+	memmove(&p->areas[at], &p->areas[at + 1], (p->area_count - at) * sizeof p->areas[0]);
+}
+
+/* Makes `address` a border between areas, if one spans it. */
+static bool area_split(struct process *p, u64 address)
+{
+	u32 i = area_index(p, address);
+	if (i == p->area_count || p->areas[i].start >= address)
+		return true;
+	struct area upper = p->areas[i];
+	upper.start = address;
+	if (upper.inode || upper.flags & AREA_PRIVATE_FILE)
+		upper.offset += address - p->areas[i].start;
+	if (!area_insert(p, i + 1, &upper))
+		return false;
+	p->areas[i].end = address;
+	return true;
+}
+
+static bool same_kind(const struct area *a, const struct area *b)
+{
+	bool file = a->inode || a->flags & AREA_PRIVATE_FILE;
+	return a->end == b->start && a->protection == b->protection && a->flags == b->flags && a->inode == b->inode &&
+	       a->name == b->name && a->node == b->node && (!file || a->offset + (a->end - a->start) == b->offset);
+}
+
+static void area_merge(struct process *p, u64 start, u64 end)
+{
+	u32 i = area_index(p, start ? start - 1 : 0);
+	while (i + 1 < p->area_count && p->areas[i].start <= end) {
+		if (same_kind(&p->areas[i], &p->areas[i + 1])) {
+			p->areas[i].end = p->areas[i + 1].end;
+			area_delete(p, i + 1);
+		} else {
+			i++;
+		}
+	}
+}
+
+static void charge_back(struct process *p, const struct area *area)
+{
+	if (!(area->flags & AREA_CHARGED))
+		return;
+	p->charged -= area->end - area->start;
+	memory_uncharge(area->end - area->start);
+}
+
+/* Forgets [start, end); needs room for two splits. */
+static int areas_remove(struct process *p, u64 start, u64 end)
+{
+	if (p->area_count + 2 > AREAS_MAX)
+		return -ENOMEM;
+	area_split(p, start);
+	area_split(p, end);
+	u32 first = area_index(p, start), last = first;
+	for (; last < p->area_count && p->areas[last].start < end; last++)
+		charge_back(p, &p->areas[last]);
+	memmove(&p->areas[first], &p->areas[last], (p->area_count - last) * sizeof p->areas[0]);
+	p->area_count -= last - first;
+	return 0;
+}
+
+int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node)
+{
+	struct process *p = process_self();
+	struct area area = {start, end, protection, flags, offset, inode, name, node};
+	if (!area_insert(p, area_index(p, start), &area))
+		return -ENOMEM;
+	if (flags & AREA_CHARGED)
+		p->charged += end - start;
+	area_merge(p, start, end);
+	return 0;
+}
+
+void memory_clear(struct process *p)
+{
+	for (u32 i = 0; i < p->area_count; i++) {
+		charge_back(p, &p->areas[i]);
+		native_unmap(p->areas[i].start, p->areas[i].end - p->areas[i].start);
+	}
+	p->area_count = 0;
+}
+
+static void remark_executable(u32 protection, bool file_backed)
+{
+	if ((protection & PROT_EXEC) && (!file_backed || (protection & PROT_WRITE)))
+		arena->remarks |= ZVM_REMARK_NOT_VETTED;
+}
+
+static int native_errno(s64 result)
+{
+	return result < 0 ? (int)result : 0;
+}
+
+/* Pages of a private file, run by run; holes of a private mapping are just zeros. */
+static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 node, u64 offset)
+{
+	u64 done = 0;
+	while (done < size) {
+		u32 run = 1;
+		u32 page = files_page(node, offset + done, shared, &run);
+		u64 step = min_u64((u64)run * PAGE_SIZE, size - done);
+		s64 r;
+		if (page == NO_INDEX && shared)
+			return -ENOMEM;
+		if (page == NO_INDEX)
+			r = native_map(at + done, step = min_u64(step, size - done), (int)protection,
+			               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		else
+			r = native_map(at + done, step, (int)protection, shared ? MAP_SHARED : MAP_PRIVATE,
+			               arena->arena_fd, page_offset(page));
+		if (r < 0)
+			return (int)r;
+		done += step;
+	}
+	return 0;
+}
+
+struct map_request {
+	u64 size, offset;
+	u32 protection;
+	bool shared, anonymous;
+	struct mapping file;
+};
+
+static int map_check_file(struct map_request *m, u64 fd)
+{
+	int r = files_mapping((int)(s32)fd, &m->file);
+	if (r)
+		return r;
+	if (!m->file.readable)
+		return -EACCES;
+	if (m->shared && (m->protection & PROT_WRITE) && !m->file.writable)
+		return -EACCES;
+	return 0;
+}
+
+static int map_native(u64 at, const struct map_request *m)
+{
+	if (m->anonymous)
+		return native_errno(native_map(at, m->size, (int)m->protection,
+		                               (m->shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_ANONYMOUS,
+		                               -1, 0));
+	if (m->file.private_node != NO_INDEX)
+		return map_private_file(at, m->size, m->protection, m->shared, m->file.private_node, m->offset);
+	return native_errno(
+	        native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE, m->file.native_fd, m->offset));
+}
+
+static u32 map_area_flags(const struct map_request *m)
+{
+	u32 flags = m->shared ? AREA_SHARED : 0;
+	if (!m->anonymous && m->file.private_node != NO_INDEX)
+		flags |= AREA_PRIVATE_FILE;
+	if (m->anonymous ? m->shared || (m->protection & PROT_WRITE) : !m->shared && (m->protection & PROT_WRITE))
+		flags |= AREA_CHARGED;
+	return flags;
+}
+
+/* Where: fixed, or the hint if that is free, or the next place from the top. 0: none. */
+static u64 map_address(const struct process *p, u64 hint, u64 size, u64 flags)
+{
+	if (flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+		return hint;
+	if (flags & 0x40 /* MAP_32BIT */)
+		return place_below(p, size, 0x80000000ull, 0x40000000ull);
+	hint = page_down(hint);
+	if (hint >= MAP_BOTTOM && hint < HINT_LIMIT && size <= HINT_LIMIT - hint && range_free(p, hint, hint + size))
+		return hint;
+	return place_below(p, size, MAP_TOP, MAP_BOTTOM);
+}
+
+s64 call_mmap(const u64 *a)
+{
+	struct process *p = process_self();
+	struct map_request m = {.offset = a[5],
+	                        .protection = (u32)a[2] & PROT_ALL,
+	                        .anonymous = a[3] & MAP_ANONYMOUS,
+	                        .file.private_node = NO_INDEX,
+	                        .file.name = NO_INDEX};
+	u64 type = a[3] & MAP_TYPE, flags = a[3];
+	if (!a[1] || a[5] % PAGE_SIZE || (type != MAP_SHARED && type != MAP_PRIVATE && type != MAP_SHARED_VALIDATE))
+		return -EINVAL;
+	if (flags & MAP_HUGETLB)
+		return -ENOMEM;
+	if (a[1] > ZVM_MAP_LENGTH_MAX - PAGE_SIZE)
+		return -ENOMEM;
+	m.size = page_up(a[1]);
+	m.shared = type != MAP_PRIVATE;
+	int r = m.anonymous ? 0 : map_check_file(&m, a[4]);
+	if (r)
+		return r;
+	if ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && a[0] % PAGE_SIZE)
+		return -EINVAL;
+	u64 at = map_address(p, a[0], m.size, flags);
+	if (!at && !(flags & MAP_FIXED))
+		return -ENOMEM;
+	if (at < MAP_BOTTOM)
+		return -EPERM;
+	if (!guest_range(at, m.size))
+		return -ENOMEM;
+	if ((flags & MAP_FIXED_NOREPLACE) && !range_free(p, at, at + m.size))
+		return -EEXIST;
+	if (p->area_count + 3 > AREAS_MAX)
+		return -ENOMEM;
+	u32 area_flags = map_area_flags(&m);
+	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
+	areas_remove(p, at, at + m.size);
+	if ((area_flags & AREA_CHARGED) && memory_charge(m.size)) {
+		native_unmap(at, m.size);
+		return -ENOMEM;
+	}
+	r = map_native(at, &m);
+	if (r) {
+		if (area_flags & AREA_CHARGED)
+			memory_uncharge(m.size);
+		native_unmap(at, m.size);
+		return r;
+	}
+	remark_executable(m.protection, !m.anonymous);
+	memory_add(at, at + m.size, m.protection, area_flags, m.anonymous ? 0 : m.offset,
+	           m.anonymous ? 0 : m.file.inode, m.file.name, m.file.private_node);
+	return (s64)at;
+}
+
+static bool range_valid(u64 start, u64 size)
+{
+	return start % PAGE_SIZE == 0 && guest_range(start, size) && size <= ZVM_MAP_LENGTH_MAX;
+}
+
+s64 call_munmap(const u64 *a)
+{
+	if (!a[1] || a[1] > ZVM_MAP_LENGTH_MAX)
+		return -EINVAL;
+	u64 size = page_up(a[1]);
+	if (!range_valid(a[0], size))
+		return -EINVAL;
+	int r = areas_remove(process_self(), a[0], a[0] + size);
+	return r ? r : native_errno(native_unmap(a[0], size));
+}
+
+static int charge_writable(struct process *p, u64 start, u64 end)
+{
+	u64 more = 0;
+	u32 first = area_index(p, start);
+	for (u32 i = first; i < p->area_count && p->areas[i].start < end; i++)
+		if (!(p->areas[i].flags & (AREA_CHARGED | AREA_SHARED)))
+			more += p->areas[i].end - p->areas[i].start;
+	if (memory_charge(more))
+		return -ENOMEM;
+	p->charged += more;
+	for (u32 i = first; i < p->area_count && p->areas[i].start < end; i++)
+		if (!(p->areas[i].flags & AREA_SHARED))
+			p->areas[i].flags |= AREA_CHARGED;
+	return 0;
+}
+
+s64 call_mprotect(const u64 *a)
+{
+	struct process *p = process_self();
+	if (a[0] % PAGE_SIZE || (a[2] & ~(u64)(PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP)))
+		return -EINVAL;
+	if (!a[1])
+		return 0;
+	u64 size = page_up(a[1]), end = a[0] + size;
+	u32 protection = (u32)a[2] & PROT_ALL;
+	if (!range_valid(a[0], size) || !range_mapped(p, a[0], end) || p->area_count + 2 > AREAS_MAX)
+		return -ENOMEM;
+	area_split(p, a[0]);
+	area_split(p, end);
+	if ((protection & PROT_WRITE) && charge_writable(p, a[0], end))
+		return -ENOMEM;
+	int r = native_errno(native_protect(a[0], size, (int)protection));
+	if (r)
+		return r;
+	for (u32 i = area_index(p, a[0]); i < p->area_count && p->areas[i].start < end; i++) {
+		remark_executable(protection, p->areas[i].inode != 0);
+		p->areas[i].protection = protection;
+	}
+	area_merge(p, a[0], end);
+	return 0;
+}
+
+s64 call_brk(const u64 *a)
+{
+	struct process *p = process_self();
+	u64 want = a[0];
+	if (want < p->break_start || want > p->break_start + (64ull << 30))
+		return (s64)p->break_end;
+	u64 old = page_up(p->break_end), new = page_up(want);
+	if (new < old) {
+		if (areas_remove(p, new, old))
+			return (s64)p->break_end;
+		native_unmap(new, old - new);
+	} else if (new > old) {
+		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX || memory_charge(new - old))
+			return (s64)p->break_end;
+		if (native_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		               0) < 0) {
+			memory_uncharge(new - old);
+			return (s64)p->break_end;
+		}
+		memory_add(old, new, PROT_READ | PROT_WRITE, AREA_HEAP | AREA_CHARGED, 0, 0, NO_INDEX, NO_INDEX);
+	}
+	p->break_end = want;
+	return (s64)want;
+}
+
+/* Grows or moves [old, old + old_size) to new_size at `at`; both page-aligned, target free. */
+static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64 at)
+{
+	struct area area = *memory_find(p, old);
+	u64 offset = area.inode || area.flags & AREA_PRIVATE_FILE ? area.offset + (old - area.start) : 0;
+	u64 more = new_size > old_size && (area.flags & AREA_CHARGED) ? new_size - old_size : 0;
+	int r = 0;
+	if (memory_charge(more))
+		return -ENOMEM;
+	if (area.flags & AREA_PRIVATE_FILE) {
+		/* The arena behind the old pages does not go on with the file: map the file's own pages anew. */
+		r = map_private_file(at, new_size, area.protection, area.flags & AREA_SHARED, area.node, offset);
+		if (!r && at != old)
+			native_unmap(old, old_size);
+	} else {
+		r = native_errno(native_call(__NR_mremap, old, old_size, new_size,
+		                             at == old ? 0 : MREMAP_MAYMOVE | MREMAP_FIXED, at == old ? 0 : at, 0));
+	}
+	if (r) {
+		memory_uncharge(more);
+		return r;
+	}
+	/* The new area is charged as a whole below and the old one's charge is given back with it. */
+	memory_uncharge(more);
+	areas_remove(p, old, old + old_size);
+	if (area.flags & AREA_CHARGED)
+		memory_charge(new_size);
+	memory_add(at, at + new_size, area.protection, area.flags, offset, area.inode, area.name, area.node);
+	return 0;
+}
+
+s64 call_mremap(const u64 *a)
+{
+	struct process *p = process_self();
+	u64 old = a[0], flags = a[3];
+	if (old % PAGE_SIZE || (flags & ~3ull) || ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)) || !a[2] ||
+	    !a[1])
+		return -EINVAL;
+	if (a[2] > ZVM_MAP_LENGTH_MAX - PAGE_SIZE || a[1] > ZVM_MAP_LENGTH_MAX - PAGE_SIZE)
+		return -ENOMEM;
+	u64 old_size = page_up(a[1]), new_size = page_up(a[2]);
+	if (!guest_range(old, old_size))
+		return -EFAULT;
+	const struct area *area = memory_find(p, old);
+	if (!area || area->end < old + old_size)
+		return -EFAULT;
+	if (p->area_count + 4 > AREAS_MAX)
+		return -ENOMEM;
+	if (flags & MREMAP_FIXED) {
+		u64 at = a[4];
+		if (at % PAGE_SIZE || at < MAP_BOTTOM || !guest_range(at, new_size) ||
+		    (at < old + old_size && old < at + new_size))
+			return -EINVAL;
+		areas_remove(p, at, at + new_size);
+		native_unmap(at, new_size);
+		int r = move_area(p, old, min_u64(old_size, new_size), new_size, at);
+		if (!r && old_size > new_size) {
+			areas_remove(p, old + new_size, old + old_size);
+			native_unmap(old + new_size, old_size - new_size);
+		}
+		return r ? r : (s64)at;
+	}
+	if (new_size <= old_size) {
+		if (new_size < old_size) {
+			areas_remove(p, old + new_size, old + old_size);
+			native_unmap(old + new_size, old_size - new_size);
+		}
+		return (s64)old;
+	}
+	if (guest_range(old, new_size) && range_free(p, old + old_size, old + new_size)) {
+		int r = move_area(p, old, old_size, new_size, old);
+		if (r != -EFAULT)
+			return r ? r : (s64)old;
+	}
+	if (!(flags & MREMAP_MAYMOVE))
+		return -ENOMEM;
+	u64 at = memory_place(new_size);
+	int r = at ? move_area(p, old, old_size, new_size, at) : -ENOMEM;
+	return r ? r : (s64)at;
+}
+
+/*
+ * MADV_FREE would let the host decide when pages turn to zeros; dropping them at once is one of the outcomes it allows,
+ * and the same each time.
+ */
+s64 call_madvise(const u64 *a)
+{
+	u64 size = page_up(a[1]);
+	if (a[0] % PAGE_SIZE)
+		return -EINVAL;
+	if (!size)
+		return 0;
+	if (!range_valid(a[0], size))
+		return -ENOMEM;
+	switch (a[2]) {
+	case MADV_DONTNEED:
+	case MADV_FREE:
+		if (!range_mapped(process_self(), a[0], a[0] + size))
+			return -ENOMEM;
+		return native_errno(native_advise(a[0], size, MADV_DONTNEED));
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+	case MADV_DOFORK:
+	case MADV_KEEPONFORK:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE: return range_mapped(process_self(), a[0], a[0] + size) ? 0 : -ENOMEM;
+	default: return -EINVAL;
+	}
+}
+
+s64 call_mincore(const u64 *a)
+{
+	u64 size = page_up(a[1]);
+	u8 ones[256];
+	if (a[0] % PAGE_SIZE)
+		return -EINVAL;
+	if (!range_valid(a[0], size) || !range_mapped(process_self(), a[0], a[0] + size))
+		return -ENOMEM;
+	memset(ones, 1, sizeof ones);
+	for (u64 done = 0; done < size / PAGE_SIZE; done += sizeof ones)
+		if (guest_write(a[2] + done, ones, min_u64(sizeof ones, size / PAGE_SIZE - done)))
+			return -EFAULT;
+	return 0;
+}
+
+static s64 mapped_or_nomem(const u64 *a)
+{
+	u64 start = page_down(a[0]), size = page_up(a[1] + (a[0] - start));
+	if (!a[1])
+		return 0;
+	return range_valid(start, size) && range_mapped(process_self(), start, start + size) ? 0 : -ENOMEM;
+}
+
+s64 call_msync(const u64 *a)
+{
+	if (a[0] % PAGE_SIZE || (a[2] & ~7ull) || (a[2] & 5) == 5)
+		return -EINVAL;
+	return mapped_or_nomem(a);
+}
+
+s64 call_mlock(const u64 *a)
+{
+	return mapped_or_nomem(a);
+}
+
+s64 call_mlock2(const u64 *a)
+{
+	return a[2] & ~1ull ? -EINVAL : mapped_or_nomem(a);
+}
+
+s64 call_munlock(const u64 *a)
+{
+	return mapped_or_nomem(a);
+}
+
+s64 call_mlockall(const u64 *a)
+{
+	return !a[0] || (a[0] & ~7ull) ? -EINVAL : 0;
+}
+
+s64 call_munlockall(const u64 *a)
+{
+	(void)a;
+	return 0;
+}
+
+s64 call_pkey_mprotect(const u64 *a)
+{
+	return (s32)a[3] == -1 ? call_mprotect(a) : -EINVAL;
+}
+
+s64 call_pkey_alloc(const u64 *a)
+{
+	(void)a;
+	return -ENOSPC; /* as on a processor without them */
+}
+
+s64 call_pkey_free(const u64 *a)
+{
+	(void)a;
+	return -EINVAL;
+}
+
+static void maps_line(const struct process *p, const struct area *area, struct text *text)
+{
+	const char *name = "";
+	if (area->name != NO_INDEX)
+		name = string_at(area->name);
+	else if (area->flags & AREA_STACK)
+		name = "[stack]";
+	else if (area->flags & AREA_HEAP)
+		name = "[heap]";
+	char line[128];
+	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx 00:01 %lu ", area->start, area->end,
+	               area->protection & PROT_READ ? 'r' : '-', area->protection & PROT_WRITE ? 'w' : '-',
+	               area->protection & PROT_EXEC ? 'x' : '-', area->flags & AREA_SHARED ? 's' : 'p',
+	               area->inode ? area->offset : 0, area->inode);
+	(void)p;
+	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
+}
+
+void memory_maps_text(struct process *p, struct text *text, bool smaps)
+{
+	for (u32 i = 0; i < p->area_count; i++) {
+		const struct area *area = &p->areas[i];
+		maps_line(p, area, text);
+		if (smaps)
+			text_add(text, "Size:           %8lu kB\nRss:            %8lu kB\n",
+			         (area->end - area->start) / 1024, (area->end - area->start) / 1024);
+	}
+}
+
+u64 memory_mapped_bytes(struct process *p)
+{
+	u64 sum = 0;
+	for (u32 i = 0; i < p->area_count; i++)
+		sum += p->areas[i].end - p->areas[i].start;
+	return sum;
+}

@@ -1,0 +1,125 @@
+/*
+ * Who runs. Exactly one task of a box runs at a time; it keeps the processor until it blocks, yields or ends, and then
+ * the runnable task that has waited longest goes on. Which one that is depends only on what the tasks did, so the
+ * order is the same in every run.
+ *
+ * Every wait is block(channel, deadline). A wake marks waiters runnable, first come first served; they test their
+ * condition again when they run. When nobody is runnable, the virtual clock jumps to the earliest deadline or timer;
+ * when there is none either, everybody waits for somebody else for ever: the run ends as a deadlock at once.
+ */
+#include "internal.h"
+
+void task_interrupt(u32 index)
+{
+	struct task *task = &arena->tasks[index];
+	task->state = TASK_RUNNABLE;
+	task->sequence = ++arena->sequence;
+}
+
+static u32 next_runnable(void)
+{
+	u32 best = NO_INDEX;
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].state == TASK_RUNNABLE &&
+		    (best == NO_INDEX || arena->tasks[i].sequence < arena->tasks[best].sequence))
+			best = i;
+	return best;
+}
+
+static u64 earliest_deadline(void)
+{
+	u64 first = arena->next_timer;
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].state == TASK_BLOCKED)
+			first = min_u64(first, arena->tasks[i].deadline);
+	return first;
+}
+
+static void expire_deadlines(void)
+{
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].state == TASK_BLOCKED && arena->tasks[i].deadline <= arena->clock_ns)
+			task_interrupt(i);
+}
+
+static NORETURN void deadlock(void)
+{
+	char message[256];
+	struct text text = {message, 0, sizeof message};
+	text_add(&text, "deadlock: ");
+	for (u32 i = 0; i < arena->task_count && i < 4; i++)
+		if (arena->tasks[i].state == TASK_BLOCKED)
+			text_add(&text, "task %d waits in %s; ", arena->tasks[i].tid, call_name(current_call));
+	text_add(&text, "and nobody is left to wake it");
+	run_end(ZVM_REPORT_DEADLOCK, 0, message);
+}
+
+/* Finds who goes on, moving the clock if everybody waits. */
+u32 task_choose(void)
+{
+	for (;;) {
+		u32 next = next_runnable();
+		if (next != NO_INDEX)
+			return next;
+		u64 at = earliest_deadline();
+		if (at == NEVER)
+			deadlock();
+		clock_advance_to(at);
+		expire_deadlines();
+		if (arena->clock_ns >= arena->next_timer)
+			timers_fire();
+	}
+}
+
+int block(u64 channel, u64 deadline)
+{
+	struct task *task = task_self();
+	if (signal_deliverable())
+		return -EINTR;
+	if (deadline <= arena->clock_ns)
+		return -ETIMEDOUT;
+	task->channel = channel;
+	task->deadline = deadline;
+	task->sequence = ++arena->sequence;
+	task->woken = false;
+	task->state = TASK_BLOCKED;
+	task_switch(task_choose());
+	task->channel = 0;
+	if (task->woken)
+		return 0;
+	if (signal_deliverable())
+		return -EINTR;
+	return deadline <= arena->clock_ns ? -ETIMEDOUT : 0;
+}
+
+int block_uninterrupted(u64 channel)
+{
+	struct task *task = task_self();
+	u64 mask = task->signal_mask;
+	task->signal_mask = UINT64_MAX;
+	int r = block(channel, NEVER);
+	task->signal_mask = mask;
+	return r;
+}
+
+void wake(u64 channel, u32 count)
+{
+	while (count--) {
+		u32 best = NO_INDEX;
+		for (u32 i = 0; i < arena->task_count; i++)
+			if (arena->tasks[i].state == TASK_BLOCKED && arena->tasks[i].channel == channel &&
+			    (best == NO_INDEX || arena->tasks[i].sequence < arena->tasks[best].sequence))
+				best = i;
+		if (best == NO_INDEX)
+			return;
+		arena->tasks[best].woken = true;
+		task_interrupt(best);
+	}
+}
+
+void yield(void)
+{
+	struct task *task = task_self();
+	task->sequence = ++arena->sequence;
+	task_switch(task_choose());
+}
