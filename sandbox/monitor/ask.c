@@ -1,0 +1,226 @@
+/*
+ * Questions to the host. The broker resolves paths, records what was asked and answered, and hands over read-only
+ * descriptors; here a question becomes a packet and the answer is kept, because a run sees one snapshot: asking again
+ * must give the same, and giving it from the arena saves the round trip (two context switches, some 10 us).
+ */
+#include "internal.h"
+
+/* As in <bits/socket.h>; the uapi headers do not have them. */
+struct io_vector {
+	void *base;
+	u64 size;
+};
+struct message {
+	void *name;
+	u32 name_size, unused;
+	struct io_vector *vectors;
+	u64 vector_count;
+	void *control;
+	u64 control_size;
+	u32 flags, unused_too;
+};
+struct control_descriptors {
+	u64 size;
+	s32 level, type;
+	s32 fds[8];
+};
+#define SCM_RIGHTS 1
+#define SOL_SOCKET_LEVEL 1
+
+struct remembered {
+	u64 hash; /* 0: free */
+	u32 path, text;
+	u16 path_length, text_length;
+	u8 follow, elsewhere, unused[2];
+	s32 error;
+	u32 mode;
+	u64 size, inode;
+	s64 mtime;
+};
+#define REMEMBERED_MAX (sizeof(((arena_layout *)0)->asks) / sizeof(struct remembered))
+#define REMEMBERED_FULL (REMEMBERED_MAX * 3 / 4)
+
+static u32 remembered_count; /* how full the table is: only a bound, recounted by nobody after a fork */
+
+static struct remembered *table(void)
+{
+	return (struct remembered *)arena->asks;
+}
+
+void ask_start(void)
+{
+	remembered_count = 0;
+}
+
+static void host_lost(void)
+{
+	native_exit(125); /* the daemon is gone: nobody wants the result */
+}
+
+void host_send(u32 kind, u32 flags, const void *text, u32 length)
+{
+	struct zvm_ask ask = {.kind = kind, .flags = flags, .text_length = length};
+	struct io_vector vectors[2] = {{&ask, sizeof ask}, {(void *)(uintptr_t)text, length}};
+	struct message message = {.vectors = vectors, .vector_count = 2};
+	s64 sent;
+	do
+		sent = native_call(__NR_sendmsg, (u64)(u32)arena->socket, (u64)&message, 0x4000 /* MSG_NOSIGNAL */, 0,
+		                   0, 0);
+	while (sent == -EINTR);
+	if (sent < 0)
+		host_lost();
+}
+
+/* One packet into two places; descriptors, if any, into fds[]. Returns its size, 0 at the end of the conversation. */
+static s64 receive(int socket, struct io_vector *vectors, u64 vector_count, int *fds, u32 fds_max, u32 *fd_count)
+{
+	struct control_descriptors control;
+	struct message message = {
+	        .vectors = vectors, .vector_count = vector_count, .control = &control, .control_size = sizeof control};
+	s64 got;
+	do
+		got = native_call(__NR_recvmsg, (u64)(u32)socket, (u64)&message, 0x40000000 /* MSG_CMSG_CLOEXEC */, 0,
+		                  0, 0);
+	while (got == -EINTR);
+	*fd_count = 0;
+	if (got > 0 && message.control_size >= 16 + sizeof(s32) && control.level == SOL_SOCKET_LEVEL &&
+	    control.type == SCM_RIGHTS) {
+		u32 count = (u32)((control.size - 16) / sizeof(s32));
+		for (u32 i = 0; i < count; i++) {
+			if (*fd_count < fds_max)
+				fds[(*fd_count)++] = control.fds[i];
+			else
+				native_close(control.fds[i]);
+		}
+	}
+	return got;
+}
+
+s64 host_receive(int socket, void *to, size_t room, int *fds, u32 fds_max, u32 *fd_count)
+{
+	struct io_vector vector = {to, room};
+	return receive(socket, &vector, 1, fds, fds_max, fd_count);
+}
+
+static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct answer *ret, int *fd)
+{
+	struct zvm_reply reply;
+	struct io_vector vectors[2] = {{&reply, sizeof reply}, {ret->text, sizeof ret->text - 1}};
+	u32 fd_count = 0;
+	int received = -1;
+	host_send(kind, follow ? 0 : 1, path, length);
+	s64 got = receive(arena->socket, vectors, 2, &received, 1, &fd_count);
+	if (got < (s64)sizeof reply)
+		host_lost();
+	size_t text_length = (size_t)got - sizeof reply;
+	ret->text[text_length] = 0;
+	ret->error = reply.error;
+	ret->elsewhere = reply.flags & ZVM_REPLY_ELSEWHERE;
+	ret->mode = reply.mode;
+	ret->size = reply.size;
+	ret->inode = reply.inode;
+	ret->content_size = reply.content_size;
+	ret->mtime = reply.mtime;
+	if (fd)
+		*fd = fd_count ? received : -1;
+	else if (fd_count)
+		native_close(received);
+}
+
+static u64 hash_path(const char *path, size_t length, bool follow)
+{
+	u64 hash = 0xcbf29ce484222325ull + follow;
+	for (size_t i = 0; i < length; i++)
+		hash = (hash ^ (u8)path[i]) * 0x100000001b3ull;
+	hash ^= hash >> 29;
+	return hash ? hash : 1;
+}
+
+static struct remembered *find(const char *path, size_t length, bool follow, u64 hash)
+{
+	for (u64 i = hash % REMEMBERED_MAX;; i = (i + 1) % REMEMBERED_MAX) {
+		struct remembered *r = &table()[i];
+		if (!r->hash)
+			return r;
+		if (r->hash == hash && r->path_length == length && r->follow == follow &&
+		    !memcmp(block_at(r->path), path, length))
+			return r;
+	}
+}
+
+static void remember(struct remembered *r, u64 hash, const char *path, size_t length, bool follow,
+                     const struct answer *answer)
+{
+	size_t text_length = strlen(answer->text);
+	if (remembered_count >= REMEMBERED_FULL)
+		return;
+	u32 path_block = block_take(length);
+	u32 text_block = text_length ? block_take(text_length) : 0;
+	if (!path_block || (text_length && !text_block)) {
+		block_give(path_block, length);
+		return;
+	}
+	memcpy(block_at(path_block), path, length);
+	if (text_length)
+		memcpy(block_at(text_block), answer->text, text_length);
+	*r = (struct remembered){
+	        .hash = hash,
+	        .path = path_block,
+	        .text = text_block,
+	        .path_length = (u16)length,
+	        .text_length = (u16)text_length,
+	        .follow = follow,
+	        .elsewhere = answer->elsewhere,
+	        .error = answer->error,
+	        .mode = answer->mode,
+	        .size = answer->size,
+	        .inode = answer->inode,
+	        .mtime = answer->mtime,
+	};
+	remembered_count++;
+}
+
+static void recall(const struct remembered *r, struct answer *ret)
+{
+	ret->error = r->error;
+	ret->elsewhere = r->elsewhere;
+	ret->mode = r->mode;
+	ret->size = r->size;
+	ret->inode = r->inode;
+	ret->mtime = r->mtime;
+	ret->content_size = 0;
+	if (r->text_length)
+		memcpy(ret->text, block_at(r->text), r->text_length);
+	ret->text[r->text_length] = 0;
+}
+
+void ask_lookup(const char *path, bool follow, struct answer *ret)
+{
+	size_t length = strlen(path);
+	u64 hash = hash_path(path, length, follow);
+	struct remembered *r = find(path, length, follow, hash);
+	if (r->hash) {
+		recall(r, ret);
+		return;
+	}
+	ask_host(ZVM_ASK_KIND_LOOKUP, path, (u32)length, follow, ret, NULL);
+	remember(r, hash, path, length, follow, ret);
+}
+
+/* A failed or redirected open is as good as a lookup; a good one must bring its descriptor. */
+void ask_open(const char *path, bool follow, struct answer *ret, int *fd)
+{
+	size_t length = strlen(path);
+	u64 hash = hash_path(path, length, follow);
+	struct remembered *r = find(path, length, follow, hash);
+	*fd = -1;
+	if (r->hash && (r->error || r->elsewhere)) {
+		recall(r, ret);
+		return;
+	}
+	ask_host(ZVM_ASK_KIND_OPEN, path, (u32)length, follow, ret, fd);
+	if (!r->hash)
+		remember(r, hash, path, length, follow, ret);
+	if (!ret->error && !ret->elsewhere && *fd < 0 && (ret->mode & S_IFMT) != S_IFLNK)
+		ret->error = -EIO;
+}

@@ -1,0 +1,266 @@
+/*
+ * Processes of a box: virtual ids counted from 1, exit, wait. (fork.c makes them, exec.c changes them.)
+ *
+ * A process that ends becomes a zombie until its parent has asked; orphans go to pid 1. The run ends with the last
+ * task, or when pid 1 has ended and nobody else holds stdout or stderr: the reader could get no further byte.
+ */
+#include "internal.h"
+
+#define STATUS_EXIT(code) (((code)&0xff) << 8)
+
+s64 call_getpid(const u64 *a)
+{
+	(void)a;
+	return process_self()->pid;
+}
+
+s64 call_getppid(const u64 *a)
+{
+	(void)a;
+	return process_self()->parent;
+}
+
+s64 call_gettid(const u64 *a)
+{
+	(void)a;
+	return task_self()->tid;
+}
+
+struct process *process_find(s64 pid)
+{
+	if (pid == 0)
+		return process_self();
+	for (u32 i = 0; i < arena->process_count; i++)
+		if (arena->processes[i].in_use && arena->processes[i].pid == pid)
+			return &arena->processes[i];
+	return NULL;
+}
+
+s64 call_getpgid(const u64 *a)
+{
+	struct process *p = process_find((s32)a[0]);
+	return p ? p->group : -ESRCH;
+}
+
+s64 call_getpgrp(const u64 *a)
+{
+	(void)a;
+	return process_self()->group;
+}
+
+s64 call_getsid(const u64 *a)
+{
+	struct process *p = process_find((s32)a[0]);
+	return p ? p->session : -ESRCH;
+}
+
+s64 call_setpgid(const u64 *a)
+{
+	struct process *p = process_find((s32)a[0]);
+	s64 group = (s32)a[1];
+	if (group < 0)
+		return -EINVAL;
+	if (!p || (p != process_self() && p->parent != process_self()->pid))
+		return -ESRCH;
+	if (p->session == p->pid || p->session != process_self()->session)
+		return -EPERM;
+	p->group = group ? (s32)group : p->pid;
+	return 0;
+}
+
+s64 call_setsid(const u64 *a)
+{
+	struct process *p = process_self();
+	(void)a;
+	if (p->group == p->pid)
+		return -EPERM;
+	p->group = p->session = p->pid;
+	return p->pid;
+}
+
+/* --- the end of a process --- */
+
+static void status_to_report(int status, u32 *end, int *value)
+{
+	*end = status & 0x7f ? ZVM_REPORT_SIGNAL : ZVM_REPORT_EXIT;
+	*value = status & 0x7f ? status & 0x7f : status >> 8 & 0xff;
+}
+
+static NORETURN void run_over(const char *message)
+{
+	u32 end;
+	int value;
+	status_to_report(arena->first_status, &end, &value);
+	run_end(end, value, message ? message : arena->first_message);
+}
+
+static bool output_held(void)
+{
+	for (u32 i = 0; i < arena->process_count; i++)
+		if (arena->processes[i].in_use && !arena->processes[i].zombie &&
+		    files_hold_output(&arena->processes[i]))
+			return true;
+	return false;
+}
+
+static void give_orphans_away(s32 pid)
+{
+	for (u32 i = 0; i < arena->process_count; i++)
+		if (arena->processes[i].in_use && arena->processes[i].parent == pid) {
+			arena->processes[i].parent = 1;
+			if (arena->processes[i].zombie && arena->processes[0].zombie)
+				arena->processes[i].in_use = 0;
+		}
+}
+
+static void tell_parent(struct process *p)
+{
+	struct process *parent = process_find(p->parent);
+	if (!parent || parent == p || parent->zombie) {
+		p->in_use = p == &arena->processes[0];
+		return;
+	}
+	int status = p->exit_status;
+	parent->pending_info[SIGCHLD] =
+	        (struct signal_info){.code = status & 0x7f ? 2 /* CLD_KILLED */ : 1 /* CLD_EXITED */,
+	                             .pid = p->pid,
+	                             .status = status & 0x7f ? status & 0x7f : status >> 8};
+	if (parent->actions[SIGCHLD].handler == (u64)SIG_IGN || parent->actions[SIGCHLD].flags & SA_NOCLDWAIT)
+		p->in_use = 0;
+	signal_send(parent, SIGCHLD);
+	wake(channel_child((u32)(parent - arena->processes)), 1);
+}
+
+static NORETURN void process_end(int status, const char *message)
+{
+	struct process *p = process_self();
+	struct task *self = task_self();
+	u32 index = self->process;
+	robust_list_release(self);
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].process == index && arena->tasks[i].state != TASK_FREE)
+			arena->tasks[i].state = TASK_ZOMBIE;
+	memory_uncharge(p->charged);
+	files_exit(p);
+	p->zombie = 1;
+	p->exit_status = status;
+	p->end_sequence = ++arena->sequence;
+	if (index == 0) {
+		arena->first_status = status;
+		format(arena->first_message, sizeof arena->first_message, "%s", message ? message : "");
+	}
+	give_orphans_away(p->pid);
+	tell_parent(p);
+	if (arena->processes[0].zombie && !output_held())
+		run_over(NULL);
+	vfork_release(self);
+	if (self->host != index)
+		task_resume_other();
+	task_leave_for_good();
+}
+
+void process_die(int number, const char *message)
+{
+	process_end(number, message);
+}
+
+s64 call_exit_group(const u64 *a)
+{
+	process_end(STATUS_EXIT((int)a[0]), NULL);
+}
+
+s64 call_exit(const u64 *a)
+{
+	u32 others = 0;
+	for (u32 i = 0; i < arena->task_count; i++)
+		others += i != current_task &&
+		          (arena->tasks[i].state == TASK_RUNNABLE || arena->tasks[i].state == TASK_BLOCKED) &&
+		          arena->tasks[i].process == task_self()->process;
+	if (!others)
+		process_end(STATUS_EXIT((int)a[0]), NULL);
+	thread_end();
+}
+
+/* --- waiting for children --- */
+
+#define WAIT_NOHANG 1u
+#define WAIT_EXITED 4u
+#define WAIT_NOWAIT 0x01000000u
+
+/* Which children: pid > 0 that one; 0 the own group; -1 any; < -1 the group -pid. */
+static bool wanted(const struct process *child, s64 pid)
+{
+	if (!child->in_use || child->parent != process_self()->pid || child == process_self())
+		return false;
+	if (pid > 0)
+		return child->pid == pid;
+	return pid == -1 || child->group == (pid == 0 ? process_self()->group : -pid);
+}
+
+/* A zombie child (lowest pid first), blocking if asked to. NULL with *error: -ECHILD, -EINTR, or 0 for "none yet". */
+static struct process *wait_for(s64 pid, bool hang, s64 *error)
+{
+	for (;;) {
+		struct process *found = NULL;
+		bool any = false;
+		for (u32 i = 0; i < arena->process_count; i++) {
+			struct process *child = &arena->processes[i];
+			if (!wanted(child, pid))
+				continue;
+			any = true;
+			if (child->zombie && (!found || child->end_sequence < found->end_sequence))
+				found = child;
+		}
+		*error = found ? 0 : any ? 0 : -ECHILD;
+		if (found || !any || !hang)
+			return found;
+		if (block(channel_child(task_self()->process), NEVER) == -EINTR) {
+			*error = -EINTR;
+			return NULL;
+		}
+	}
+}
+
+s64 call_wait4(const u64 *a)
+{
+	s64 error;
+	if (a[2] & ~0xe000000bull)
+		return -EINVAL;
+	struct process *child = wait_for((s32)a[0], !(a[2] & WAIT_NOHANG), &error);
+	if (!child)
+		return error;
+	s32 status = child->exit_status;
+	u64 usage[18] = {0};
+	s64 pid = child->pid;
+	child->in_use = 0;
+	if (a[1] && GUEST_PUT(a[1], status))
+		return -EFAULT;
+	if (a[3] && GUEST_PUT(a[3], usage))
+		return -EFAULT;
+	return pid;
+}
+
+s64 call_waitid(const u64 *a)
+{
+	s64 error, pid = a[0] == 0 ? -1 : a[0] == 1 ? (s64)(s32)a[1] : a[0] == 2 ? -(s64)(s32)a[1] : 0;
+	struct siginfo info;
+	if (a[0] > 2 || !(a[3] & 0xeu) || (a[0] == 1 && (s32)a[1] <= 0))
+		return -EINVAL;
+	if (a[0] == 2 && !a[1])
+		pid = 0;
+	struct process *child = wait_for(pid, !(a[3] & WAIT_NOHANG), &error);
+	if (error)
+		return error;
+	memset(&info, 0, sizeof info);
+	if (child) {
+		int status = (int)child->exit_status;
+		info.si_signo = SIGCHLD;
+		info.si_code = status & 0x7f ? 2 : 1;
+		info.si_pid = child->pid;
+		info.si_uid = 1000;
+		info.si_status = status & 0x7f ? status & 0x7f : status >> 8 & 0xff;
+		if (!(a[3] & WAIT_NOWAIT))
+			child->in_use = 0;
+	}
+	return a[2] ? GUEST_PUT(a[2], info) : 0;
+}
