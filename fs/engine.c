@@ -1,0 +1,457 @@
+/*
+ * The engine: who waits for what.
+ *
+ * A request that the store can answer without reading anything is answered on the spot. Any other becomes a ticket on a
+ * *flight*, one computation of one target in one state of its script and input: the key holds the stat identities of
+ * both, so a request made after a change starts a flight of its own. Flights queue for workers (threads that compute,
+ * job.c); tickets cost only memory.
+ *
+ * A ticket that is abandoned leaves at once. A flight without tickets goes on for two seconds, in case somebody comes
+ * back; then the reaper raises its cancel descriptor, which kills the box. When the engine closes, every flight is
+ * cancelled and every ticket answered.
+ *
+ * Locks: engine->lock is around flights, tickets and the queue; nothing is called with it held that could block or call
+ * back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+#include <utlist.h>
+#include <zvm/bytes.h>
+#include <zvm/cleanup.h>
+#include "engine_internal.h"
+
+#define ABANDONED_NS 2000000000ll
+
+struct zvm_ticket {
+	struct zvm_ticket *prev, *next;
+	struct zvm_flight *flight;
+	void (*done)(void *context, struct zvm_result *result);
+	void *context;
+};
+
+struct zvm_flight {
+	UT_hash_handle hh;
+	struct zvm_flight *next_queued;
+	struct zvm_target target; /* its own spec, name and descriptor */
+	struct zvm_spec *spec;
+	char *input_name;
+	struct zvm_ticket *tickets;
+	int cancel_fd;
+	bool cancelled;
+	int64_t alone_since; /* ns; 0: somebody waits */
+	size_t key_size;
+	unsigned char *key;
+};
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* --- flights --- */
+
+static void key_stat(struct zvm_bytes *key, const struct stat *st)
+{
+	zvm_bytes_number(key, st->st_dev);
+	zvm_bytes_number(key, st->st_ino);
+	zvm_bytes_number(key, (uint64_t)st->st_size);
+	zvm_bytes_number(key, (uint64_t)st->st_mtim.tv_sec);
+	zvm_bytes_number(key, (uint64_t)st->st_mtim.tv_nsec);
+	zvm_bytes_number(key, (uint64_t)st->st_ctim.tv_sec);
+	zvm_bytes_number(key, (uint64_t)st->st_ctim.tv_nsec);
+}
+
+static int build_key(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_bytes *key)
+{
+	struct stat st;
+	if (fstat(target->input_fd, &st) < 0)
+		return -errno;
+	zvm_bytes_string(key, target->spec->text);
+	key_stat(key, &st);
+	for (unsigned i = 0; i < target->spec->stage_count; i++)
+		if (zvm_script_stat(engine->scripts, target->spec->stages[i].words[0], &st) == 0)
+			key_stat(key, &st);
+	return key->error;
+}
+
+static void free_flight(struct zvm_flight *f)
+{
+	zvm_spec_free(f->spec);
+	free(f->input_name);
+	free(f->key);
+	zvm_close_pointer(&f->target.input_fd);
+	zvm_close_pointer(&f->cancel_fd);
+	free(f);
+}
+
+static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, struct zvm_flight **ret)
+{
+	struct zvm_flight *f = calloc(1, sizeof *f);
+	if (!f)
+		return -ENOMEM;
+	f->target.input_fd = fcntl(target->input_fd, F_DUPFD_CLOEXEC, 0);
+	f->cancel_fd = eventfd(0, EFD_CLOEXEC);
+	int r = f->target.input_fd < 0 || f->cancel_fd < 0 ? -errno : zvm_spec_parse(target->spec->text, &f->spec);
+	f->input_name = strdup(target->input_name);
+	if (r == 0 && !f->input_name)
+		r = -ENOMEM;
+	if (r) {
+		free_flight(f);
+		return r;
+	}
+	f->target.spec = f->spec;
+	f->target.input_name = f->input_name;
+	f->target.nonce = target->nonce;
+	f->key = key->data;
+	f->key_size = key->size;
+	*key = (struct zvm_bytes){0};
+	*ret = f;
+	return 0;
+}
+
+static void enqueue(struct zvm_engine *engine, struct zvm_flight *f)
+{
+	HASH_ADD_KEYPTR(hh, engine->flights, f->key, f->key_size, f);
+	if (engine->queue_last)
+		engine->queue_last->next_queued = f;
+	else
+		engine->queue_first = f;
+	engine->queue_last = f;
+	pthread_cond_signal(&engine->work);
+}
+
+static struct zvm_flight *dequeue(struct zvm_engine *engine)
+{
+	struct zvm_flight *f = engine->queue_first;
+	engine->queue_first = f->next_queued;
+	if (!engine->queue_first)
+		engine->queue_last = NULL;
+	f->next_queued = NULL;
+	return f;
+}
+
+/* --- results for those who wait --- */
+
+static uint64_t random_nonce(void)
+{
+	static atomic_ulong counter;
+	uint64_t x = (uint64_t)now_ns() ^ ((uint64_t)getpid() << 40) ^ (atomic_fetch_add(&counter, 1) << 20);
+	x = (x ^ x >> 31) * 0x7fb5d329728ea185ull;
+	x = (x ^ x >> 27) * 0x81dadef4bc2dd44dull;
+	return x ^ x >> 33;
+}
+
+/* Trouble of ours rather than a run's: a result that says so, to have one way of answering. */
+static struct zvm_result *trouble(const struct zvm_target *target, int error)
+{
+	struct zvm_result *result = NULL;
+	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
+	char text[128];
+	if (!story)
+		return NULL;
+	snprintf(text, sizeof text, "zvm itself failed: %s", strerror(-error));
+	story->stages[0].name = strdup(target->spec->stages[0].words[0]);
+	story->stages[0].error = error;
+	story->stages[0].message = strdup(error == -ENOSPC ? "the store is full" : text);
+	return zvm_result_of_story(story, false, &result) == 0 ? result : NULL;
+}
+
+static void answer(struct zvm_ticket *tickets, struct zvm_result *result)
+{
+	struct zvm_ticket *t, *next;
+	DL_FOREACH_SAFE(tickets, t, next)
+	{
+		t->done(t->context, result ? zvm_result_ref(result) : NULL);
+		free(t);
+	}
+}
+
+static void fly(struct zvm_engine *engine, struct zvm_flight *f)
+{
+	struct zvm_result *result = NULL;
+	int r = zvm_job_compute(engine, &f->target, f->cancel_fd, &result);
+	if (r)
+		result = trouble(&f->target, r);
+	pthread_mutex_lock(&engine->lock);
+	HASH_DEL(engine->flights, f);
+	struct zvm_ticket *tickets = f->tickets;
+	f->tickets = NULL;
+	for (struct zvm_ticket *t = tickets; t; t = t->next)
+		t->flight = NULL; /* being answered: too late to abandon */
+	pthread_mutex_unlock(&engine->lock);
+	answer(tickets, result);
+	zvm_result_unref(result);
+	free_flight(f);
+}
+
+static void *worker_main(void *context)
+{
+	struct zvm_engine *engine = context;
+	pthread_mutex_lock(&engine->lock);
+	for (;;) {
+		while (!engine->queue_first && !engine->closing)
+			pthread_cond_wait(&engine->work, &engine->lock);
+		if (!engine->queue_first)
+			break;
+		struct zvm_flight *f = dequeue(engine);
+		pthread_mutex_unlock(&engine->lock);
+		fly(engine, f);
+		pthread_mutex_lock(&engine->lock);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	return NULL;
+}
+
+/* --- flights nobody waits for --- */
+
+static void cancel(struct zvm_flight *f)
+{
+	uint64_t one = 1;
+	if (f->cancelled)
+		return;
+	f->cancelled = write(f->cancel_fd, &one, sizeof one) == sizeof one;
+}
+
+/* Cancels what is due; the time of the next one, or 0. */
+static int64_t reap_due(struct zvm_engine *engine)
+{
+	struct zvm_flight *f, *next;
+	int64_t soonest = 0, now = now_ns();
+	HASH_ITER(hh, engine->flights, f, next)
+	{
+		if (!f->alone_since || f->cancelled)
+			continue;
+		int64_t due = f->alone_since + ABANDONED_NS;
+		if (due <= now)
+			cancel(f);
+		else if (!soonest || due < soonest)
+			soonest = due;
+	}
+	return soonest;
+}
+
+static void *reaper_main(void *context)
+{
+	struct zvm_engine *engine = context;
+	pthread_mutex_lock(&engine->lock);
+	while (!engine->closing) {
+		int64_t next = reap_due(engine);
+		struct timespec until = {next / 1000000000, next % 1000000000};
+		if (next)
+			pthread_cond_timedwait(&engine->reap, &engine->lock, &until);
+		else
+			pthread_cond_wait(&engine->reap, &engine->lock);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	return NULL;
+}
+
+/* --- requests --- */
+
+int zvm_engine_peek(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret)
+{
+	int r = zvm_job_quick(engine, target, false, ret);
+	return r == -EAGAIN ? -ENOENT : r;
+}
+
+int zvm_engine_try(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret)
+{
+	return zvm_job_quick(engine, target, true, ret);
+}
+
+static int join_flight(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_ticket *ticket)
+{
+	zvm_autobytes struct zvm_bytes key = {0};
+	struct zvm_flight *f, *fresh = NULL;
+	int r = build_key(engine, target, &key);
+	if (r)
+		return r;
+	pthread_mutex_lock(&engine->lock);
+	HASH_FIND(hh, engine->flights, key.data, key.size, f);
+	if (f && f->cancelled) { /* too late for this one: it is being killed; its key makes room for another */
+		HASH_DEL(engine->flights, f);
+		f->key[0] ^= 0xff;
+		HASH_ADD_KEYPTR(hh, engine->flights, f->key, f->key_size, f);
+		f = NULL;
+	}
+	if (engine->closing)
+		r = -ESHUTDOWN;
+	else if (f)
+		atomic_fetch_add(&engine->counters.joined, 1);
+	else if ((r = new_flight(target, &key, &fresh)) == 0)
+		enqueue(engine, f = fresh);
+	if (r == 0) {
+		ticket->flight = f;
+		f->alone_since = 0;
+		DL_APPEND(f->tickets, ticket);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	return r;
+}
+
+int zvm_engine_request(struct zvm_engine *engine, const struct zvm_target *target,
+                       void (*done)(void *context, struct zvm_result *result), void *context,
+                       struct zvm_ticket **ret_ticket)
+{
+	struct zvm_result *result;
+	struct zvm_target wanted = *target;
+	*ret_ticket = NULL;
+	if (zvm_engine_try(engine, target, &result) == 0) {
+		done(context, result);
+		return 0;
+	}
+	if (!wanted.nonce)
+		wanted.nonce = random_nonce();
+	struct zvm_ticket *ticket = calloc(1, sizeof *ticket);
+	if (!ticket)
+		return -ENOMEM;
+	ticket->done = done;
+	ticket->context = context;
+	/* Published before the flight can answer it: the caller must find its ticket when `done` runs at once. */
+	*ret_ticket = ticket;
+	int r = join_flight(engine, &wanted, ticket);
+	if (r) {
+		*ret_ticket = NULL;
+		free(ticket);
+	}
+	return r;
+}
+
+bool zvm_engine_abandon(struct zvm_engine *engine, struct zvm_ticket *ticket)
+{
+	pthread_mutex_lock(&engine->lock);
+	struct zvm_flight *f = ticket->flight;
+	if (f) {
+		DL_DELETE(f->tickets, ticket);
+		if (!f->tickets) {
+			f->alone_since = now_ns();
+			pthread_cond_signal(&engine->reap);
+		}
+	}
+	pthread_mutex_unlock(&engine->lock);
+	if (f)
+		free(ticket);
+	return f != NULL;
+}
+
+/* --- life --- */
+
+static void default_options(struct zvm_engine_options *o)
+{
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+	if (!o->max_jobs)
+		o->max_jobs = processors > 0 ? (unsigned)processors : 1;
+	if (!o->limits.memory_bytes)
+		o->limits.memory_bytes = ZVM_DEFAULT_MEMORY;
+	if (!o->limits.output_bytes)
+		o->limits.output_bytes = ZVM_DEFAULT_OUTPUT;
+	if (!o->limits.wall_ms)
+		o->limits.wall_ms = ZVM_DEFAULT_WALL_MS;
+}
+
+static int start_threads(struct zvm_engine *engine)
+{
+	/* More than boxes: some only look up, or wait for an action that another computes. */
+	unsigned wanted = engine->options.max_jobs * 2 + 4;
+	engine->workers = calloc(wanted, sizeof *engine->workers);
+	if (!engine->workers)
+		return -ENOMEM;
+	int r = pthread_create(&engine->reaper, NULL, reaper_main, engine);
+	if (r)
+		return -r;
+	for (; engine->worker_count < wanted; engine->worker_count++) {
+		r = pthread_create(&engine->workers[engine->worker_count], NULL, worker_main, engine);
+		if (r && !engine->worker_count)
+			return -r;
+		if (r)
+			break;
+	}
+	return 0;
+}
+
+static void init_locks(struct zvm_engine *engine)
+{
+	pthread_condattr_t monotonic;
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_mutex_init(&engine->lock, NULL);
+	pthread_mutex_init(&engine->action_lock, NULL);
+	pthread_cond_init(&engine->work, NULL);
+	pthread_cond_init(&engine->reap, &monotonic);
+	pthread_cond_init(&engine->action_done, NULL);
+	pthread_condattr_destroy(&monotonic);
+}
+
+int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine **ret)
+{
+	struct zvm_engine *engine = calloc(1, sizeof *engine);
+	if (!engine)
+		return -ENOMEM;
+	engine->options = *options;
+	default_options(&engine->options);
+	init_locks(engine);
+	int r = zvm_blobs_open(options->store, &engine->blobs);
+	r = r ? r : zvm_records_open(options->store, engine->blobs, &engine->records);
+	r = r ? r : zvm_scripts_open(options->scripts, engine->blobs, &engine->scripts);
+	r = r ? r : start_threads(engine);
+	if (r) {
+		zvm_engine_close(engine);
+		return r;
+	}
+	*ret = engine;
+	return 0;
+}
+
+void zvm_engine_close(struct zvm_engine *engine)
+{
+	struct zvm_flight *f, *next;
+	if (!engine)
+		return;
+	pthread_mutex_lock(&engine->lock);
+	engine->closing = true;
+	HASH_ITER(hh, engine->flights, f, next)
+	cancel(f);
+	pthread_cond_broadcast(&engine->work);
+	pthread_cond_broadcast(&engine->reap);
+	pthread_mutex_unlock(&engine->lock);
+	for (unsigned i = 0; i < engine->worker_count; i++)
+		pthread_join(engine->workers[i], NULL);
+	if (engine->worker_count)
+		pthread_join(engine->reaper, NULL);
+	free(engine->workers);
+	zvm_scripts_close(engine->scripts);
+	zvm_records_close(engine->records);
+	zvm_blobs_close(engine->blobs);
+	free(engine);
+}
+
+int zvm_engine_find_script(struct zvm_engine *engine, const char *name, struct stat *ret_stat, int *ret_fd)
+{
+	if (ret_fd)
+		*ret_fd = -1;
+	return zvm_script_stat(engine->scripts, name, ret_stat);
+}
+
+void zvm_engine_counters(struct zvm_engine *engine, struct zvm_engine_counters *ret)
+{
+	struct zvm_counters *c = &engine->counters;
+	*ret = (struct zvm_engine_counters){
+	        .box_runs_total = atomic_load(&c->box_runs),
+	        .cache_hits_total = atomic_load(&c->hits),
+	        .cache_misses_total = atomic_load(&c->misses),
+	        .runs_in_flight = atomic_load(&c->in_flight),
+	        .failures_total = atomic_load(&c->failures),
+	        .cancelled_total = atomic_load(&c->cancelled),
+	        .timeouts_total = atomic_load(&c->timeouts),
+	        .joined_total = atomic_load(&c->joined),
+	        .system_calls_total = atomic_load(&c->system_calls),
+	        .run_microseconds_total = atomic_load(&c->run_us),
+	};
+}

@@ -1,0 +1,240 @@
+/* info/: the story of a run as JSON. The keys are a contract; zvm(5) describes each. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+#include <zvm/cleanup.h>
+#include "engine_internal.h"
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+	json_object_set_new(object, key, value);
+}
+
+/* File names are bytes; JSON strings are UTF-8. What is not gets %XX, as in a spec. */
+static json_t *text(const char *s)
+{
+	json_t *plain = json_string(s);
+	if (plain || !s)
+		return plain ? plain : json_null();
+	char *escaped = malloc(strlen(s) * 3 + 1), *to = escaped;
+	if (!escaped)
+		return json_null();
+	for (; *s; s++) {
+		if ((unsigned char)*s < 0x80 && *s != '%')
+			*to++ = *s;
+		else
+			to += sprintf(to, "%%%02X", (unsigned char)*s);
+	}
+	*to = 0;
+	plain = json_string(escaped);
+	free(escaped);
+	return plain;
+}
+
+static json_t *digest(const struct zvm_digest *d)
+{
+	char name[ZVM_DIGEST_TEXT];
+	zvm_digest_format(d, name);
+	return json_string(name);
+}
+
+static json_t *number(uint64_t n)
+{
+	return json_integer((json_int_t)n);
+}
+
+static json_t *output(const struct zvm_output *o)
+{
+	json_t *object = json_object();
+	set(object, "digest", digest(&o->digest));
+	set(object, "size", number(o->size));
+	return object;
+}
+
+static json_t *strings(char *const *list, unsigned count)
+{
+	json_t *array = json_array();
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(array, text(list[i]));
+	return array;
+}
+
+/* For a place that was only looked at: the digest of the answer, so that two records can be compared. */
+static struct zvm_digest answer_digest(const struct zvm_answer *a)
+{
+	char line[4600];
+	int n = snprintf(line, sizeof line, "%o %llu %llu %lld %d %s", a->mode, (unsigned long long)a->size,
+	                 (unsigned long long)a->inode, (long long)a->mtime, a->elsewhere, a->text ? a->text : "");
+	XXH128_hash_t hash = XXH3_128bits(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+	return (struct zvm_digest){.high = hash.high64, .low = hash.low64};
+}
+
+static const char *kind_of(const struct zvm_dependency *d)
+{
+	const struct zvm_answer *a = &d->answer;
+	if (a->error)
+		return "absent";
+	if (a->text)
+		return "link";
+	if (!a->has_content)
+		return "stat";
+	return (a->mode & S_IFMT) == S_IFDIR ? "directory" : "file";
+}
+
+static json_t *dependency(const struct zvm_dependency *d)
+{
+	json_t *object = json_object();
+	struct zvm_digest looked = answer_digest(&d->answer);
+	set(object, "path", text(d->question.path));
+	set(object, "kind", json_string(kind_of(d)));
+	if (d->answer.error)
+		set(object, "absent", json_true());
+	else
+		set(object, "digest", digest(d->answer.has_content ? &d->answer.digest : &looked));
+	return object;
+}
+
+static void add_dependencies(json_t *array, const struct zvm_record *record)
+{
+	for (unsigned i = 0; i < record->dependency_count; i++)
+		json_array_append_new(array, dependency(&record->dependencies[i]));
+}
+
+static const char *state_of(const struct zvm_stage_story *s)
+{
+	switch (s->error) {
+	case 0: return s->record && s->record->failed ? "failed" : "done";
+	case -ENOENT:
+	case -EACCES:
+	case -ENOEXEC:
+	case -EINVAL:
+	case -ELOOP:
+	case -ENOTDIR:
+	case -E2BIG: return "refused";
+	default: return "failed";
+	}
+}
+
+static void set_record(json_t *object, const struct zvm_record *r)
+{
+	set(object, "exit_status", r && !r->signal ? json_integer(r->exit_status) : json_null());
+	set(object, "signal", r && r->signal ? json_integer(r->signal) : json_null());
+	set(object, "stdout", r ? output(&r->out) : json_null());
+	set(object, "stderr", r ? output(&r->err) : json_null());
+	set(object, "wall_us", number(r ? r->wall_us : 0));
+	set(object, "cpu_us", number(r ? r->cpu_us : 0));
+	set(object, "max_rss_kib", number(r ? r->max_rss_kib : 0));
+	set(object, "refused", r ? strings(r->refused, r->refused_count) : json_array());
+	set(object, "system_calls", number(r ? r->system_calls : 0));
+	set(object, "virtual_ns", number(r ? r->virtual_ns : 0));
+	set(object, "peak_memory", number(r ? r->peak_memory : 0));
+	set(object, "walls", r ? strings(r->walls, r->wall_count) : json_array());
+	set(object, "not_vetted", json_boolean(r && r->not_vetted));
+	set(object, "computed_at", r ? json_integer((json_int_t)r->computed_at) : json_null());
+}
+
+static json_t *limits(const struct zvm_limits *l)
+{
+	json_t *object = json_object();
+	set(object, "memory_bytes", number(l->memory_bytes));
+	set(object, "output_bytes", number(l->output_bytes));
+	set(object, "wall_ms", number(l->wall_ms));
+	return object;
+}
+
+static const char *message_of(const struct zvm_stage_story *s)
+{
+	return s->message ? s->message : s->record ? s->record->message : NULL;
+}
+
+static void set_stage(json_t *object, const struct zvm_stage_story *s)
+{
+	json_t *dependencies = json_array(), *script = json_object();
+	set(object, "state", json_string(state_of(s)));
+	set_record(object, s->record);
+	if (s->error)
+		set(object, "error", json_string(strerrorname_np(-s->error) ? strerrorname_np(-s->error) : "EIO"));
+	if (message_of(s))
+		set(object, "message", text(message_of(s)));
+	set(script, "path", s->script ? text(s->script->guest_path) : text(s->name));
+	if (s->script)
+		set(script, "digest", digest(&s->script->digest));
+	set(object, "script", script);
+	set(object, "arguments", json_array());
+	for (char **a = s->arguments; a && *a; a++)
+		json_array_append_new(json_object_get(object, "arguments"), text(*a));
+	set(object, "limits", limits(&s->limits));
+	if (s->has_input)
+		set(object, "input_digest", digest(&s->input));
+	if (s->record)
+		add_dependencies(dependencies, s->record);
+	set(object, "dependencies", dependencies);
+}
+
+/* The stage that speaks for the pipeline: the last that failed or could not be run, else the last. */
+static unsigned deciding_stage(const struct zvm_story *story)
+{
+	unsigned decides = story->stage_count - 1;
+	bool found = false;
+	for (unsigned i = story->stage_count; i-- > 0 && !found;) {
+		const struct zvm_stage_story *s = &story->stages[i];
+		found = s->error || (s->record && s->record->failed);
+		decides = found ? i : decides;
+	}
+	return decides;
+}
+
+static void add_uses(json_t *whole, const struct zvm_story *story)
+{
+	static const char *const sums[] = {"wall_us", "cpu_us", "system_calls"};
+	json_t *stages = json_array();
+	const struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
+	json_int_t totals[3] = {0, 0, 0};
+	json_object_clear(json_object_get(whole, "script"));
+	json_object_del(whole, "script");
+	json_array_clear(json_object_get(whole, "dependencies"));
+	json_array_clear(json_object_get(whole, "refused"));
+	for (unsigned i = 0; i < story->stage_count; i++) {
+		json_t *stage = json_object();
+		set_stage(stage, &story->stages[i]);
+		json_array_extend(json_object_get(whole, "dependencies"), json_object_get(stage, "dependencies"));
+		json_array_extend(json_object_get(whole, "refused"), json_object_get(stage, "refused"));
+		for (size_t k = 0; k < 3; k++)
+			totals[k] += json_integer_value(json_object_get(stage, sums[k]));
+		json_array_append_new(stages, stage);
+	}
+	for (size_t k = 0; k < 3; k++)
+		set(whole, sums[k], json_integer(totals[k]));
+	set(whole, "stdout", last->record ? output(&last->record->out) : json_null());
+	set(whole, "stages", stages);
+}
+
+int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_size)
+{
+	json_t *whole = json_object();
+	if (!whole)
+		return -ENOMEM;
+	set(whole, "spec", text(story->spec));
+	set(whole, "input", text(story->input_name));
+	set_stage(whole, &story->stages[deciding_stage(story)]);
+	if (story->stage_count > 1)
+		add_uses(whole, story);
+	set(whole, "box_version", json_string(ZVM_BOX_VERSION));
+	char *dumped = json_dumps(whole, JSON_INDENT(2));
+	json_decref(whole);
+	if (!dumped)
+		return -ENOMEM;
+	size_t n = strlen(dumped);
+	char *line = realloc(dumped, n + 2);
+	if (!line) {
+		free(dumped);
+		return -ENOMEM;
+	}
+	line[n] = '\n';
+	line[n + 1] = 0;
+	*ret = line;
+	*ret_size = n + 1;
+	return 0;
+}

@@ -1,0 +1,489 @@
+/*
+ * One target's computation. Each stage is an action: looked up, and run only if no stored run of it still holds. A
+ * stage's stdout is a stored object, and the next stage's input.
+ *
+ * Two levels keep anything from being computed twice at a time: engine.c joins requests for the same name; here, an
+ * action that another worker is computing is waited for and then looked up again. Boxes at once are bounded; workers
+ * that only look up are not.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <time.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <zvm/cleanup.h>
+#include "content.h"
+#include "engine_internal.h"
+
+static const char *const base_environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                                               "HOME=/home/zvm",
+                                               "PWD=/home/zvm",
+                                               "TMPDIR=/tmp",
+                                               "LANG=C.UTF-8",
+                                               "TZ=UTC",
+                                               "USER=zvm"};
+#define BASE_COUNT (sizeof base_environment / sizeof base_environment[0])
+
+/* One stage with all that its action points to. */
+struct work {
+	struct zvm_engine *engine;
+	struct zvm_stage_story *story;
+	const struct zvm_script *script;
+	struct zvm_action action;
+	const char **environment;
+	char ok_statuses[1024];
+	uint64_t nonce;
+	int cancel_fd;
+	int input_fd; /* content of the input: borrowed */
+};
+
+/* --- the action --- */
+
+static bool same_name(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "=");
+	return n == strcspn(b, "=") && !memcmp(a, b, n);
+}
+
+/* The fixed environment, with what the script declares: replaced in place, or added behind, in its order. */
+static int build_environment(const struct zvm_directives *d, const char ***ret)
+{
+	const char **list = calloc(BASE_COUNT + d->environment_count + 1, sizeof *list);
+	size_t n = BASE_COUNT;
+	if (!list)
+		return -ENOMEM;
+	memcpy(list, base_environment, sizeof base_environment);
+	for (unsigned i = 0; i < d->environment_count; i++) {
+		size_t at = 0;
+		while (at < n && !same_name(list[at], d->environment[i]))
+			at++;
+		list[at] = d->environment[i];
+		n += at == n;
+	}
+	*ret = list;
+	return 0;
+}
+
+static void build_statuses(const struct zvm_engine *engine, const struct zvm_directives *d, char *text, size_t room)
+{
+	size_t n = 0;
+	if (engine->options.any_exit) {
+		snprintf(text, room, "any");
+		return;
+	}
+	*text = 0;
+	for (int status = 0; status < 256 && n + 5 < room; status++)
+		if (d->ok[status / 8] >> (status % 8) & 1)
+			n += (size_t)snprintf(text + n, room - n, "%s%d", n ? "," : "", status);
+}
+
+static struct zvm_limits build_limits(const struct zvm_engine *engine, const struct zvm_directives *d)
+{
+	struct zvm_limits limits = engine->options.limits;
+	if (d->memory_bytes)
+		limits.memory_bytes = d->memory_bytes;
+	if (d->output_bytes)
+		limits.output_bytes = d->output_bytes;
+	if (d->timeout_s)
+		limits.wall_ms = d->timeout_s * 1000ull;
+	return limits;
+}
+
+static int build_action(struct work *w, const struct zvm_stage *stage, const struct zvm_digest *input)
+{
+	const struct zvm_script *script = w->script;
+	int r = build_environment(&script->directives, &w->environment);
+	if (r)
+		return r;
+	build_statuses(w->engine, &script->directives, w->ok_statuses, sizeof w->ok_statuses);
+	w->action = (struct zvm_action){
+	        .box_version = ZVM_BOX_VERSION,
+	        .script = script->guest_path,
+	        .script_blob = script->digest,
+	        .script_mode = script->st.st_mode & 0777,
+	        .arguments = (const char *const *)stage->words + 1,
+	        .environment = w->environment,
+	        .limits = build_limits(w->engine, &script->directives),
+	        .input_blob = *input,
+	        .ok_statuses = w->ok_statuses,
+	};
+	w->story->limits = w->action.limits;
+	w->story->input = *input;
+	w->story->has_input = true;
+	return 0;
+}
+
+static bool status_ok(const struct work *w, int status)
+{
+	const struct zvm_directives *d = &w->script->directives;
+	return w->engine->options.any_exit || (status >= 0 && status < 256 && (d->ok[status / 8] >> (status % 8) & 1));
+}
+
+/* --- one at a time per action, and at most max_jobs boxes --- */
+
+static bool cancelled(int cancel_fd)
+{
+	struct pollfd set = {.fd = cancel_fd, .events = POLLIN};
+	return cancel_fd >= 0 && poll(&set, 1, 0) > 0;
+}
+
+/* true: the action is ours to compute (and a box slot is taken); false: somebody else has just finished it. */
+static bool claim(struct zvm_engine *engine, struct zvm_running *mine)
+{
+	struct zvm_running *other;
+	bool waited = false;
+	pthread_mutex_lock(&engine->action_lock);
+	for (;;) {
+		HASH_FIND(hh, engine->running, &mine->action, sizeof mine->action, other);
+		if (!other && waited)
+			break;
+		if (!other && engine->boxes < engine->options.max_jobs) {
+			HASH_ADD(hh, engine->running, action, sizeof mine->action, mine);
+			engine->boxes++;
+			pthread_mutex_unlock(&engine->action_lock);
+			return true;
+		}
+		waited |= other != NULL;
+		pthread_cond_wait(&engine->action_done, &engine->action_lock);
+	}
+	pthread_mutex_unlock(&engine->action_lock);
+	return false;
+}
+
+static void release(struct zvm_engine *engine, struct zvm_running *mine)
+{
+	pthread_mutex_lock(&engine->action_lock);
+	HASH_DEL(engine->running, mine);
+	engine->boxes--;
+	pthread_cond_broadcast(&engine->action_done);
+	pthread_mutex_unlock(&engine->action_lock);
+}
+
+/* --- running --- */
+
+static int say(struct zvm_stage_story *story, int error, const char *text)
+{
+	story->error = error;
+	free(story->message);
+	story->message = strdup(text);
+	return 0;
+}
+
+/* Ends that leave no result: what open() answers, and the line that err/ gets. */
+static int no_result(struct work *w, const struct zvm_box_outcome *o)
+{
+	char text[512];
+	const struct zvm_limits *limits = &w->action.limits;
+	switch (o->end) {
+	case ZVM_END_REFUSED: return say(w->story, o->error, o->message ? o->message : "it cannot be run");
+	case ZVM_END_TIME:
+		atomic_fetch_add(&w->engine->counters.timeouts, 1);
+		snprintf(text, sizeof text,
+		         "the time limit of %g s was reached (a script may declare another: # zvm: timeout=SECONDS)",
+		         (double)limits->wall_ms / 1000);
+		return say(w->story, -ETIMEDOUT, text);
+	case ZVM_END_OUTPUT:
+		snprintf(text, sizeof text,
+		         "the output limit of %llu bytes was passed (a script may declare another: # zvm: output=SIZE)",
+		         (unsigned long long)limits->output_bytes);
+		return say(w->story, -EFBIG, text);
+	case ZVM_END_MEMORY:
+		snprintf(text, sizeof text,
+		         "the memory limit of %llu bytes was passed (a script may declare another: # zvm: memory=SIZE)",
+		         (unsigned long long)limits->memory_bytes);
+		return say(w->story, -ENOMEM, text);
+	case ZVM_END_DEADLOCK: return say(w->story, -EDEADLK, o->message ? o->message : "deadlock");
+	case ZVM_END_CANCELLED:
+		atomic_fetch_add(&w->engine->counters.cancelled, 1);
+		return say(w->story, -EINTR, "nobody waited for the result any more");
+	default:
+		if (o->error == -ENOSPC)
+			return say(w->story, -ENOSPC, "the store is full");
+		return say(w->story, -EIO, o->message ? o->message : "the box broke down; see the log");
+	}
+}
+
+/* Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. */
+static int commit_output(struct zvm_engine *engine, int fd, struct zvm_output *ret)
+{
+	struct stat st;
+	if (fstat(fd, &st) == 0 && st.st_size == 0) {
+		zvm_memory_hash("", 0, &ret->digest);
+		ret->size = 0;
+		return 0;
+	}
+	return zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
+}
+
+/* Exit or signal: both outputs become objects, then the record. */
+static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, int *err_fd)
+{
+	struct zvm_record *record;
+	int r = zvm_record_of_outcome(o, &record);
+	if (r)
+		return r;
+	r = commit_output(w->engine, *out_fd, &record->out);
+	r = r ? r : commit_output(w->engine, *err_fd, &record->err);
+	if (r) {
+		zvm_record_free(record);
+		return r;
+	}
+	record->failed = o->end == ZVM_END_SIGNAL || !status_ok(w, o->exit_status);
+	record->nonce = w->nonce;
+	record->computed_at = (int64_t)time(NULL);
+	if (record->failed)
+		atomic_fetch_add(&w->engine->counters.failures, 1);
+	if (!w->engine->options.no_cache && !o->real_time)
+		r = zvm_record_save(w->engine->records, &w->action, record);
+	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
+	/* A store that takes no record has still given its bytes: the reader gets them, the next one computes again. */
+	w->story->record = record;
+	return r == -ENOSPC || r == -EROFS ? 0 : r;
+}
+
+static int pinned_view(const struct work *w, struct zvm_view **ret)
+{
+	int r = zvm_view_open(w->script->directory, ret);
+	if (r || !w->script->directory)
+		return r;
+	zvm_autofd int fd = -1;
+	r = zvm_store_object(w->engine->options.store, &w->script->digest, &fd, NULL);
+	r = r ? r
+	      : zvm_view_pin(*ret, w->script->name, w->script->st.st_mode & 0777, w->script->size, &w->script->digest,
+	                     fd);
+	if (r) {
+		zvm_view_close(*ret);
+		*ret = NULL;
+	}
+	return r;
+}
+
+static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int err_fd, struct zvm_box_outcome *outcome)
+{
+	struct zvm_engine *engine = w->engine;
+	struct zvm_contents contents = zvm_blobs_contents(engine->blobs);
+	zvm_autofd int script_fd = -1;
+	int r = zvm_store_object(engine->options.store, &w->script->digest, &script_fd, NULL);
+	if (r)
+		return r;
+	struct zvm_box_request request = {
+	        .view = view,
+	        .contents = &contents,
+	        .script = w->script->guest_path,
+	        .script_fd = script_fd,
+	        .arguments = w->action.arguments,
+	        .environment = w->action.environment,
+	        .limits = w->action.limits,
+	        .stdin_fd = w->input_fd,
+	        .stdout_fd = out_fd,
+	        .stderr_fd = err_fd,
+	        .cancel_fd = w->cancel_fd,
+	};
+	r = zvm_action_seed(&w->action, request.seed);
+	if (r)
+		return r;
+	atomic_fetch_add(&engine->counters.in_flight, 1);
+	r = zvm_box_run(engine->options.launcher, &request, outcome);
+	atomic_fetch_sub(&engine->counters.in_flight, 1);
+	if (r == 0 && outcome->end != ZVM_END_REFUSED)
+		atomic_fetch_add(&engine->counters.box_runs, 1);
+	return r;
+}
+
+static int run(struct work *w)
+{
+	struct zvm_view *view = NULL;
+	struct zvm_box_outcome outcome = {0};
+	zvm_autofd int out_fd = -1, err_fd = -1;
+	int r = pinned_view(w, &view);
+	r = r ? r : zvm_store_begin(w->engine->options.store, &out_fd);
+	r = r ? r : zvm_store_begin(w->engine->options.store, &err_fd);
+	r = r ? r : run_box(w, view, out_fd, err_fd, &outcome);
+	if (r == 0) {
+		atomic_fetch_add(&w->engine->counters.system_calls, outcome.system_calls);
+		atomic_fetch_add(&w->engine->counters.run_us, outcome.wall_us);
+		r = outcome.end == ZVM_END_EXIT || outcome.end == ZVM_END_SIGNAL
+		            ? keep_result(w, &outcome, &out_fd, &err_fd)
+		            : no_result(w, &outcome);
+		zvm_box_outcome_free(&outcome);
+	}
+	zvm_view_close(view);
+	return r;
+}
+
+static int action_address(const struct zvm_action *action, struct zvm_digest *ret)
+{
+	zvm_autobytes struct zvm_bytes bytes = {0};
+	int r = zvm_action_encode(action, &bytes);
+	if (r == 0)
+		zvm_memory_hash(bytes.data, bytes.size, ret);
+	return r;
+}
+
+/* A stored run that still holds, or a new one. */
+static int find_or_run(struct work *w)
+{
+	struct zvm_engine *engine = w->engine;
+	struct zvm_running mine;
+	memset(&mine, 0, sizeof mine); /* hashed whole, padding included */
+	int r = action_address(&w->action, &mine.action);
+	while (r == 0) {
+		if (!engine->options.no_cache) {
+			r = zvm_record_find(engine->records, &w->action, w->script->view, &w->story->record,
+			                    &w->story->outputs);
+			if (r != -ENOENT)
+				break;
+		}
+		r = 0;
+		if (cancelled(w->cancel_fd))
+			return say(w->story, -EINTR, "nobody waited for the result any more");
+		if (!claim(engine, &mine))
+			continue; /* somebody has just computed it: look again */
+		atomic_fetch_add(&engine->counters.misses, 1);
+		r = run(w);
+		release(engine, &mine);
+		return r;
+	}
+	if (r == 0)
+		atomic_fetch_add(&engine->counters.hits, 1);
+	return r;
+}
+
+/* --- stages --- */
+
+static char **copy_words(char *const *words)
+{
+	size_t n = 0;
+	while (words[n])
+		n++;
+	char **copy = calloc(n + 1, sizeof *copy);
+	for (size_t i = 0; copy && i < n; i++)
+		copy[i] = strdup(words[i]);
+	return copy;
+}
+
+static int prepare(struct work *w, const struct zvm_stage *stage, bool quick)
+{
+	struct zvm_script *script;
+	w->story->name = strdup(stage->words[0]);
+	w->story->arguments = copy_words(stage->words + 1);
+	if (!w->story->name || !w->story->arguments)
+		return -ENOMEM;
+	int r = zvm_script_find(w->engine->scripts, stage->words[0], quick, &script);
+	if (r == -ENOENT || r == -EACCES) {
+		char text[512];
+		snprintf(text, sizeof text,
+		         r == -ENOENT ? "there is no script or program called %s" : "%s may not be executed",
+		         stage->words[0]);
+		return say(w->story, r, text);
+	}
+	if (r)
+		return r;
+	w->story->script = script;
+	w->script = script;
+	if (script->error) {
+		char text[1024];
+		snprintf(text, sizeof text, "%s: %s", script->guest_path,
+		         script->reason ? script->reason : "it cannot be run");
+		return say(w->story, script->error, text);
+	}
+	return 0;
+}
+
+/* The input of the next stage: what this one wrote. */
+static int next_input(struct zvm_engine *engine, const struct zvm_record *record, struct zvm_digest *digest, int *fd)
+{
+	zvm_close_pointer(fd);
+	*fd = -1;
+	*digest = record->out.digest;
+	if (!record->out.size) {
+		int r = zvm_store_put(engine->options.store, "", 0, digest);
+		if (r)
+			return r;
+	}
+	return zvm_store_object(engine->options.store, digest, fd, NULL);
+}
+
+static int compute_stages(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
+                          struct zvm_story *story)
+{
+	struct zvm_digest input;
+	uint64_t size;
+	zvm_autofd int fd = -1;
+	int r = zvm_blob_of_file(engine->blobs, target->input_fd, &input, &size, &fd);
+	for (unsigned i = 0; r == 0 && i < story->stage_count; i++) {
+		struct work w = {.engine = engine,
+		                 .story = &story->stages[i],
+		                 .cancel_fd = cancel_fd,
+		                 .input_fd = fd,
+		                 .nonce = target->nonce};
+		r = prepare(&w, &target->spec->stages[i], false);
+		if (r || w.story->error)
+			return r;
+		r = build_action(&w, &target->spec->stages[i], &input);
+		r = r ? r : find_or_run(&w);
+		free(w.environment);
+		if (r || w.story->error)
+			return r;
+		if (i + 1 < story->stage_count)
+			r = next_input(engine, w.story->record, &input, &fd);
+	}
+	return r;
+}
+
+int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd, struct zvm_result **ret)
+{
+	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
+	if (!story)
+		return -ENOMEM;
+	unsigned long before = atomic_load(&engine->counters.misses);
+	int r = compute_stages(engine, target, cancel_fd, story);
+	if (r) {
+		zvm_story_free(story);
+		return r;
+	}
+	return zvm_result_of_story(story, atomic_load(&engine->counters.misses) == before, ret);
+}
+
+static int quick_stages(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_story *story)
+{
+	struct stat st;
+	struct zvm_digest input;
+	if (fstat(target->input_fd, &st) < 0)
+		return -errno;
+	int r = zvm_blob_quick(engine->blobs, target->input_fd, &st, &input);
+	for (unsigned i = 0; r == 0 && i < story->stage_count; i++) {
+		struct work w = {.engine = engine, .story = &story->stages[i], .cancel_fd = -1, .input_fd = -1};
+		r = prepare(&w, &target->spec->stages[i], true);
+		if (r == 0 && w.story->error)
+			r = -ENOENT;
+		r = r ? r : build_action(&w, &target->spec->stages[i], &input);
+		r = r ? r
+		      : zvm_record_find_quick(engine->records, &w.action, w.script->view, &w.story->record,
+		                              &w.story->outputs);
+		free(w.environment);
+		if (r == 0)
+			input = w.story->record->out.digest;
+	}
+	return r;
+}
+
+int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret)
+{
+	if (engine->options.no_cache)
+		return -ENOENT;
+	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
+	if (!story)
+		return -ENOMEM;
+	int r = quick_stages(engine, target, story);
+	if (r) {
+		zvm_story_free(story);
+		return r;
+	}
+	r = zvm_result_of_story(story, true, ret);
+	if (r == 0 && count)
+		atomic_fetch_add(&engine->counters.hits, target->spec->stage_count);
+	return r;
+}

@@ -1,0 +1,210 @@
+/* Results: what readers hold. Made from a story, when every stage has been found or run. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zvm/cleanup.h>
+#include "content.h"
+#include "engine_internal.h"
+
+struct zvm_story *zvm_story_new(const struct zvm_spec *spec, const char *input_name)
+{
+	struct zvm_story *story = calloc(1, sizeof *story);
+	if (!story)
+		return NULL;
+	pthread_mutex_init(&story->lock, NULL);
+	story->info_fd = -1;
+	story->spec = strdup(spec->text);
+	story->input_name = strdup(input_name);
+	story->stages = calloc(spec->stage_count, sizeof *story->stages);
+	story->stage_count = spec->stage_count;
+	for (unsigned i = 0; story->stages && i < spec->stage_count; i++)
+		story->stages[i].outputs = (struct zvm_outputs){-1, -1};
+	if (!story->spec || !story->input_name || !story->stages) {
+		story->stage_count = story->stages ? story->stage_count : 0;
+		zvm_story_free(story);
+		return NULL;
+	}
+	return story;
+}
+
+static void free_stage(struct zvm_stage_story *stage)
+{
+	for (char **a = stage->arguments; a && *a; a++)
+		free(*a);
+	free(stage->arguments);
+	free(stage->name);
+	free(stage->message);
+	zvm_close_pointer(&stage->outputs.out_fd);
+	zvm_close_pointer(&stage->outputs.err_fd);
+	zvm_record_free(stage->record);
+	zvm_script_unref(stage->script);
+}
+
+void zvm_story_free(struct zvm_story *story)
+{
+	if (!story)
+		return;
+	for (unsigned i = 0; i < story->stage_count; i++)
+		free_stage(&story->stages[i]);
+	free(story->stages);
+	free(story->spec);
+	free(story->input_name);
+	zvm_close_pointer(&story->info_fd);
+	pthread_mutex_destroy(&story->lock);
+	free(story);
+}
+
+struct zvm_result *zvm_result_ref(struct zvm_result *result)
+{
+	__atomic_add_fetch(&result->references, 1, __ATOMIC_RELAXED);
+	return result;
+}
+
+void zvm_result_unref(struct zvm_result *result)
+{
+	if (!result || __atomic_sub_fetch(&result->references, 1, __ATOMIC_ACQ_REL))
+		return;
+	zvm_close_pointer(&result->out_fd);
+	zvm_close_pointer(&result->err_fd);
+	zvm_story_free(result->story);
+	free(result);
+}
+
+bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b)
+{
+	return a->error == b->error && a->nonce == b->nonce && a->failed == b->failed && a->out_size == b->out_size &&
+	       zvm_digest_equal(&a->out_digest, &b->out_digest);
+}
+
+/* --- err/ --- */
+
+static const char *line_of(const struct zvm_stage_story *stage)
+{
+	return stage->message ? stage->message : stage->record ? stage->record->message : NULL;
+}
+
+static int append_stderr(const struct zvm_stage_story *stage, int to)
+{
+	char buffer[65536];
+	int r = 0;
+	for (uint64_t at = 0; r == 0 && at < stage->record->err.size;) {
+		long n = zvm_read_at(stage->outputs.err_fd, buffer, sizeof buffer, at);
+		if (n <= 0)
+			return n ? (int)n : -EIO;
+		r = zvm_write_all(to, buffer, (size_t)n);
+		at += (uint64_t)n;
+	}
+	return r;
+}
+
+static bool is_plain(const struct zvm_story *story)
+{
+	return story->stage_count == 1 && story->stages[0].record && !line_of(&story->stages[0]);
+}
+
+/* Every stage's stderr in order, and behind each a line of ours if there is something to say. */
+static int collect_errors(struct zvm_story *story, struct zvm_result *result)
+{
+	if (is_plain(story)) {
+		result->err_size = story->stages[0].record->err.size;
+		result->err_fd = zvm_steal_fd(&story->stages[0].outputs.err_fd);
+		return 0;
+	}
+	zvm_autofd int fd = memfd_create("zvm err", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	for (unsigned i = 0; i < story->stage_count; i++) {
+		const struct zvm_stage_story *stage = &story->stages[i];
+		int r = stage->record ? append_stderr(stage, fd) : 0;
+		if (r)
+			return r;
+		if (line_of(stage) && dprintf(fd, "zvm: %s\n", line_of(stage)) < 0)
+			return -EIO;
+		if (stage->error)
+			break;
+	}
+	result->err_size = (uint64_t)lseek(fd, 0, SEEK_CUR);
+	result->err_fd = zvm_steal_fd(&fd);
+	return 0;
+}
+
+/* --- the whole --- */
+
+static void take_verdict(const struct zvm_story *story, struct zvm_result *result)
+{
+	for (unsigned i = 0; i < story->stage_count; i++) {
+		const struct zvm_stage_story *stage = &story->stages[i];
+		if (stage->error) {
+			result->error = stage->error;
+			return;
+		}
+		if (!stage->record)
+			return;
+		result->nonce = result->nonce * 0x9e3779b97f4a7c15ull + stage->record->nonce;
+		result->computed_at = stage->record->computed_at;
+		if (stage->record->failed || !result->failed) {
+			result->exit_status = stage->record->exit_status;
+			result->signal = stage->record->signal;
+		}
+		result->failed |= stage->record->failed;
+	}
+	/* A single stage's nonce is what the reader's inode was promised. */
+	result->nonce = story->stages[story->stage_count - 1].record->nonce;
+}
+
+static int fill(struct zvm_story *story, struct zvm_result *result)
+{
+	struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
+	take_verdict(story, result);
+	if (!result->error) {
+		result->out_digest = last->record->out.digest;
+		result->out_size = last->record->out.size;
+		result->out_fd = zvm_steal_fd(&last->outputs.out_fd);
+	}
+	return collect_errors(story, result);
+}
+
+int zvm_result_of_story(struct zvm_story *story, bool cached, struct zvm_result **ret)
+{
+	struct zvm_result *result = calloc(1, sizeof *result);
+	if (!result) {
+		zvm_story_free(story);
+		return -ENOMEM;
+	}
+	result->references = 1;
+	result->out_fd = result->err_fd = -1;
+	result->story = story;
+	result->cached = cached;
+	int r = fill(story, result);
+	if (r) {
+		zvm_result_unref(result);
+		return r;
+	}
+	*ret = result;
+	return 0;
+}
+
+int zvm_result_info(struct zvm_result *result, int *ret_fd, uint64_t *ret_size)
+{
+	struct zvm_story *story = result->story;
+	int r = 0;
+	pthread_mutex_lock(&story->lock);
+	if (story->info_fd < 0) {
+		zvm_autofree char *text = NULL;
+		size_t size = 0;
+		zvm_autofd int fd = memfd_create("zvm info", MFD_CLOEXEC);
+		r = fd < 0 ? -errno : zvm_story_write_info(story, &text, &size);
+		r = r ? r : zvm_write_all(fd, text, size);
+		if (r == 0) {
+			story->info_fd = zvm_steal_fd(&fd);
+			story->info_size = size;
+		}
+	}
+	*ret_fd = story->info_fd;
+	*ret_size = story->info_size;
+	pthread_mutex_unlock(&story->lock);
+	return r;
+}
