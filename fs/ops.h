@@ -1,0 +1,61 @@
+/* Inside ops*.c, the only files that know FUSE. */
+#ifndef ZVM_FS_OPS_H
+#define ZVM_FS_OPS_H
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <zvm/mount.h>
+
+/* What a file descriptor of a reader stands for. */
+struct zvm_handle {
+	struct zvm_result *result; /* NULL while a stream's run goes on, or for text */
+	char *text;                /* README, stats */
+	int fd;                    /* bytes to read: borrowed from the result, or owned (`own_fd`) */
+	bool own_fd;
+	uint64_t size;
+	bool fails; /* EIO where the end would be */
+	/* stream/: readers that wait for the run */
+	pthread_mutex_t lock;
+	bool pending, closed;
+	int error;
+	struct zvm_waiting_read *waiting;
+	struct zvm_ticket *ticket;
+};
+
+struct zvm_mount_state {
+	struct zvm_mount *mount;
+	struct fuse_session *session;
+};
+
+static inline struct zvm_mount *zvm_mount_of(fuse_req_t request)
+{
+	return ((struct zvm_mount_state *)fuse_req_userdata(request))->mount;
+}
+
+static inline struct fuse_session *zvm_session_of(fuse_req_t request)
+{
+	return ((struct zvm_mount_state *)fuse_req_userdata(request))->session;
+}
+
+/* ops.c */
+struct zvm_inode *zvm_inode_of(fuse_ino_t number);
+struct zvm_handle *zvm_handle_new(void);
+void zvm_handle_free(struct zvm_handle *handle);
+int zvm_result_open_kind(enum zvm_tree tree, struct zvm_result *result, struct zvm_handle *handle);
+
+/* ops_open.c: opening, reading and releasing files */
+void zvm_op_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
+void zvm_op_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *info);
+void zvm_op_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
+/* Computes like an open, then calls back: for -o stat=run. */
+void zvm_compute_for_stat(fuse_req_t request, struct zvm_inode *inode,
+                          void (*then)(fuse_req_t request, struct zvm_inode *inode, struct zvm_result *result));
+
+/* ops_directory.c */
+void zvm_op_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
+void zvm_op_readdir(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *info);
+void zvm_op_releasedir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
+
+#endif
