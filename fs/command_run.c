@@ -1,0 +1,290 @@
+/* zvm run: one spec, standard input to standard output, as in a shell, but boxed and remembered. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zvm/cleanup.h>
+#include <zvm/command.h>
+#include <zvm/engine.h>
+#include "content.h"
+
+#define SCRIPTS_MAX 64
+#define EXIT_TIME 124
+#define EXIT_TROUBLE 125
+#define EXIT_NOT_RUNNABLE 126
+#define EXIT_NOT_FOUND 127
+
+struct options {
+	const char *scripts[SCRIPTS_MAX + 2];
+	unsigned script_count;
+	const char *store;
+	bool no_cache, stats, any_exit;
+	char *spec;             /* owned */
+	char *script_directory; /* of a script given with a slash; owned */
+};
+
+static void print_help(void)
+{
+	puts("usage: zvm run [--no-cache] [--store DIR] [--scripts DIR]... [--stats] SPEC [<INPUT]\n\n"
+	     "Runs SPEC (\"sort | uniq -c\", \"count.py -v\", \"./count.py\") once in a box, with standard input as "
+	     "its input.\n"
+	     "A stored result of the same run is given instead of running, unless --no-cache.\n\n"
+	     "  --no-cache       compute in any case and remember nothing\n"
+	     "  --store DIR      where results are kept (default: $XDG_CACHE_HOME/zvm)\n"
+	     "  --scripts DIR    look scripts up here, before /usr/local/bin, /usr/bin and /bin; may be repeated\n"
+	     "  --stats          print the counters to stderr afterwards\n\n"
+	     "Exit status: the program's; 124 time limit, 125 zvm failed, 126 not runnable, 127 not found, 128+n "
+	     "signal n.");
+}
+
+/* "./count.py -v" names a file: its directory becomes the scripts directory. */
+static int split_path(struct options *o, const char *spec)
+{
+	size_t length = strcspn(spec, " ");
+	const char *slash = memrchr(spec, '/', length);
+	if (!slash) {
+		o->spec = strdup(spec);
+		return o->spec ? 0 : -ENOMEM;
+	}
+	char directory[PATH_MAX];
+	snprintf(directory, sizeof directory, "%.*s", slash == spec ? 1 : (int)(slash - spec), spec);
+	o->script_directory = realpath(directory, NULL);
+	if (!o->script_directory)
+		return -errno;
+	o->spec = strdup(slash + 1);
+	o->scripts[o->script_count++] = o->script_directory;
+	return o->spec ? 0 : -ENOMEM;
+}
+
+/* -1: go on; else the exit status. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option long_options[] = {
+	        {"no-cache", no_argument, NULL, 'n'},      {"store", required_argument, NULL, 's'},
+	        {"scripts", required_argument, NULL, 'd'}, {"stats", no_argument, NULL, 't'},
+	        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+	};
+	int c;
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "+h", long_options, NULL)) >= 0) {
+		switch (c) {
+		case 'n': o->no_cache = true; break;
+		case 's': o->store = optarg; break;
+		case 'd':
+			if (o->script_count == SCRIPTS_MAX)
+				return zvm_complain(2, "run", "too many --scripts");
+			o->scripts[o->script_count++] = optarg;
+			break;
+		case 't': o->stats = true; break;
+		case 'h': print_help(); return 0;
+		default: fprintf(stderr, "`zvm run --help` lists the options\n"); return 2;
+		}
+	}
+	if (argc - optind != 1)
+		return zvm_complain(2, "run", "name one SPEC, in quotes if it has spaces; `zvm run --help` shows how");
+	int r = split_path(o, argv[optind]);
+	return r ? zvm_complain(EXIT_NOT_FOUND, "run", "%s: %s", argv[optind], strerror(-r)) : -1;
+}
+
+/* --- the input --- */
+
+/* Standard input as a regular file: itself if it is one at its start, else copied into the store's tmp. */
+static int take_input(struct zvm_store *store, int *ret)
+{
+	struct stat st;
+	char buffer[65536];
+	if (fstat(STDIN_FILENO, &st) < 0) {
+		*ret = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		st.st_mode = 0;
+	} else if (S_ISREG(st.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0) {
+		*ret = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+		return *ret < 0 ? -errno : 0;
+	}
+	zvm_autofd int fd = -1;
+	int r = zvm_store_begin(store, &fd);
+	while (r == 0 && st.st_mode) {
+		ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			r = n < 0 ? -errno : 0;
+			break;
+		}
+		r = zvm_write_all(fd, buffer, (size_t)n);
+	}
+	if (r == 0)
+		*ret = zvm_steal_fd(&fd);
+	return r;
+}
+
+/* --- waiting --- */
+
+struct wait {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	struct zvm_result *result;
+	bool answered;
+};
+
+static void answered(void *context, struct zvm_result *result)
+{
+	struct wait *wait = context;
+	pthread_mutex_lock(&wait->lock);
+	wait->result = result;
+	wait->answered = true;
+	pthread_cond_signal(&wait->done);
+	pthread_mutex_unlock(&wait->lock);
+}
+
+static volatile sig_atomic_t killed_by;
+
+/* The box dies with us: the launcher reads the end of its socket and kills it. */
+static void on_signal(int number)
+{
+	killed_by = number;
+	_exit(128 + number);
+}
+
+static struct zvm_result *compute(struct zvm_engine *engine, const struct zvm_spec *spec, int input)
+{
+	struct wait wait = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+	struct zvm_target target = {.spec = spec, .input_name = "", .input_fd = input};
+	struct zvm_ticket *ticket;
+	if (zvm_engine_request(engine, &target, answered, &wait, &ticket))
+		return NULL;
+	pthread_mutex_lock(&wait.lock);
+	while (!wait.answered)
+		pthread_cond_wait(&wait.done, &wait.lock);
+	pthread_mutex_unlock(&wait.lock);
+	return wait.result;
+}
+
+/* --- the answer --- */
+
+static int copy_out(int from, uint64_t size, int to)
+{
+	off_t at = 0;
+	while ((uint64_t)at < size) {
+		ssize_t n = sendfile(to, from, &at, 1 << 30);
+		if (n > 0 || (n < 0 && errno == EINTR))
+			continue;
+		if (n < 0 && errno != EINVAL && errno != ENOSYS)
+			return -errno;
+		break;
+	}
+	char buffer[65536];
+	while ((uint64_t)at < size) { /* an output that sendfile cannot write to */
+		long n = zvm_read_at(from, buffer, sizeof buffer, (uint64_t)at);
+		int r = n <= 0 ? -EIO : zvm_write_all(to, buffer, (size_t)n);
+		if (r)
+			return r;
+		at += n;
+	}
+	return 0;
+}
+
+static int exit_status(const struct zvm_result *result)
+{
+	switch (result->error) {
+	case 0: return result->signal ? 128 + result->signal : result->exit_status;
+	case -ETIMEDOUT: return EXIT_TIME;
+	case -ENOENT: return EXIT_NOT_FOUND;
+	case -EACCES:
+	case -ENOEXEC:
+	case -EINVAL:
+	case -ELOOP: return EXIT_NOT_RUNNABLE;
+	default: return EXIT_TROUBLE;
+	}
+}
+
+static int give(const struct zvm_result *result)
+{
+	int status = exit_status(result);
+	if (copy_out(result->err_fd, result->err_size, STDERR_FILENO))
+		status = EXIT_TROUBLE;
+	int r = result->error ? 0 : copy_out(result->out_fd, result->out_size, STDOUT_FILENO);
+	if (r == -EPIPE) /* as a program in a pipeline would end */
+		return 128 + SIGPIPE;
+	return r ? zvm_complain(EXIT_TROUBLE, "run", "cannot write the result: %s", strerror(-r)) : status;
+}
+
+static void print_stats(struct zvm_engine *engine)
+{
+	zvm_autofree char *text = NULL;
+	size_t size;
+	if (zvm_engine_stats_text(engine, &text, &size) == 0)
+		fwrite(text, 1, size, stderr);
+}
+
+static int run_with(const struct options *o, struct zvm_store *store, struct zvm_launcher *launcher,
+                    const struct zvm_spec *spec)
+{
+	struct zvm_engine *engine;
+	zvm_autofd int input = -1;
+	struct zvm_engine_options options = {
+	        .store = store, .launcher = launcher, .scripts = o->scripts, .max_jobs = 1, .no_cache = o->no_cache};
+	int r = zvm_engine_open(&options, &engine);
+	if (r)
+		return zvm_complain(EXIT_TROUBLE, "run", "cannot start: %s", strerror(-r));
+	r = take_input(store, &input);
+	struct zvm_result *result = r ? NULL : compute(engine, spec, input);
+	int status =
+	        result ? give(result) : zvm_complain(EXIT_TROUBLE, "run", "cannot run it: %s", strerror(r ? -r : EIO));
+	zvm_result_unref(result);
+	if (o->stats)
+		print_stats(engine);
+	zvm_engine_close(engine);
+	return status;
+}
+
+static int open_and_run(const struct options *o, const char *path)
+{
+	struct zvm_store *store;
+	struct zvm_launcher *launcher;
+	struct zvm_spec *spec;
+	zvm_autofree char *reason = NULL;
+	int r = zvm_spec_parse(o->spec, &spec);
+	if (r)
+		return zvm_complain(2, "run", "SPEC does not parse: %s", strerror(-r));
+	r = zvm_store_open(path, ZVM_STORE_CREATE, &store, &reason);
+	if (r) {
+		zvm_spec_free(spec);
+		return zvm_complain(EXIT_TROUBLE, "run", "%s: %s", reason ? reason : path, strerror(-r));
+	}
+	r = zvm_launcher_start(&(struct zvm_launcher_options){.pool = 1}, &launcher);
+	int status = r ? zvm_complain(EXIT_TROUBLE, "run", "no box can be made here: %s; `zvm doctor` may tell why",
+	                              strerror(-r))
+	               : run_with(o, store, launcher, spec);
+	if (r == 0)
+		zvm_launcher_stop(launcher);
+	zvm_store_close(store);
+	zvm_spec_free(spec);
+	return status;
+}
+
+int zvm_command_run(int argc, char **argv)
+{
+	struct options o = {0};
+	zvm_autofree char *default_store = NULL;
+	int status = parse(argc, argv, &o);
+	if (status < 0) {
+		signal(SIGPIPE, SIG_IGN);
+		signal(SIGINT, on_signal);
+		signal(SIGTERM, on_signal);
+		if (!o.store && zvm_store_default_path(&default_store))
+			status = zvm_complain(EXIT_TROUBLE, "run",
+			                      "neither XDG_CACHE_HOME nor HOME is set; name a --store");
+		else
+			status = open_and_run(&o, o.store ? o.store : default_store);
+	}
+	free(o.spec);
+	free(o.script_directory);
+	return status;
+}

@@ -1,0 +1,73 @@
+/* zvm: finds the subcommand and gets out of its way. */
+#include <stdio.h>
+#include <string.h>
+#include <zvm/command.h>
+
+static const struct zvm_command commands[] = {
+        {"mount", "mount a filesystem that computes", zvm_command_mount},
+        {"umount", "unmount it", zvm_command_umount},
+        {"run", "run one spec without a mount", zvm_command_run},
+        {"stats", "counters of a mount, or the size of a store", zvm_command_stats},
+        {"vet", "what a program is and what it would need", zvm_command_vet},
+        {"doctor", "what this machine offers, and how to get the rest", zvm_command_doctor},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof commands[0])
+
+static void print_help(FILE *to)
+{
+	fprintf(to, "zvm: a filesystem that computes\n\n"
+	            "    zvm mount /mnt/zvm                       reading a file below it runs a program\n"
+	            "    cat \"/mnt/zvm/run/SPEC/INPUT\"            SPEC: \"wc -l\", \"sort | uniq -c\", your own "
+	            "script\n\n"
+	            "commands:\n");
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(to, "    %-8s %s\n", commands[i].name, commands[i].summary);
+	fprintf(to, "\n`zvm COMMAND --help` tells more; zvm(1), zvm(5) and zvm-box(7) tell all.\n");
+}
+
+static const struct zvm_command *find(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+/* mount(8) calls us as mount.fuse.zvm, or through mount.fuse as `zvm SOURCE DIR -o ...`. */
+static int is_mount_helper(const char *program)
+{
+	const char *slash = strrchr(program, '/');
+	return !strncmp(slash ? slash + 1 : program, "mount.", 6);
+}
+
+static int help(int argc, char **argv)
+{
+	const struct zvm_command *command = argc > 2 ? find(argv[2]) : NULL;
+	char *arguments[] = {argc > 2 ? argv[2] : NULL, (char[]){"--help"}, NULL};
+	if (command)
+		return command->run(2, arguments);
+	print_help(stdout);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (is_mount_helper(argv[0]))
+		return zvm_command_mount(argc, argv);
+	if (argc < 2) {
+		print_help(stderr);
+		return 2;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		puts("zvm " ZVM_VERSION);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+		return help(argc, argv);
+	const struct zvm_command *command = find(argv[1]);
+	if (!command) {
+		fprintf(stderr, "zvm: there is no command %s; `zvm --help` lists them\n", argv[1]);
+		return 2;
+	}
+	return command->run(argc - 1, argv + 1);
+}

@@ -1,0 +1,16 @@
+/* What is mounted where, by /proc/self/mountinfo, so that nothing that hangs is ever touched. */
+#ifndef ZVM_FS_MOUNTPOINT_H
+#define ZVM_FS_MOUNTPOINT_H
+
+enum zvm_mountpoint { ZVM_NOT_A_MOUNT, ZVM_OUR_MOUNT, ZVM_FOREIGN_MOUNT };
+
+/* `path` absolute and without links. */
+enum zvm_mountpoint zvm_mountpoint_look(const char *path);
+/* Is our mount there dead (ENOTCONN)? */
+int zvm_mountpoint_is_stale(const char *path);
+/* 0 or -errno: -EBUSY somebody uses it, -EPERM. `lazy`: also if busy, as soon as it no longer is. */
+int zvm_mountpoint_unmount(const char *path, int lazy);
+/* Absolute path without links, also when the last component is a dead mount. malloc'd; NULL and errno. */
+char *zvm_mountpoint_resolve(const char *path);
+
+#endif
