@@ -202,6 +202,11 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 	return ret_fd ? zvm_store_object(blobs->store, ret, ret_fd, NULL) : 0;
 }
 
+int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd)
+{
+	return zvm_store_object(blobs->store, digest, ret_fd, NULL);
+}
+
 /* --- for the view --- */
 
 static int keep_file(void *context, int fd, const struct stat *st, struct zvm_digest *ret, uint64_t *ret_size,

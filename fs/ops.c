@@ -22,6 +22,7 @@
 #include <zvm/cleanup.h>
 
 #define DIRECTORY_TIMEOUT 1.0
+#define OPEN_TIMEOUT 1.0
 
 enum { NUMBER_README = 2, NUMBER_STATS, NUMBER_CAS, NUMBER_TREE };
 
@@ -110,39 +111,46 @@ static mode_t readable_mode(struct zvm_mount *mount, const struct zvm_spec *spec
 	return mode;
 }
 
-static void result_attributes(enum zvm_tree tree, struct zvm_result *result, struct stat *st)
+static uint64_t info_size(struct zvm_result *result)
 {
 	int fd;
-	uint64_t size = tree == ZVM_TREE_ERR ? result->err_size : result->out_size;
-	if (tree == ZVM_TREE_INFO && zvm_result_info(result, &fd, &size))
-		size = 0;
+	uint64_t size;
+	return !result->story ? result->info_size : zvm_result_info(result, &fd, &size) ? 0 : size;
+}
+
+static void result_attributes(enum zvm_tree tree, struct zvm_result *result, struct stat *st)
+{
+	uint64_t size = tree == ZVM_TREE_ERR    ? result->err_size
+	                : tree == ZVM_TREE_INFO ? info_size(result)
+	                                        : result->out_size;
 	st->st_size = (off_t)size;
 	st->st_blocks = (blkcnt_t)((size + 511) / 512);
 	st->st_mtime = st->st_ctime = st->st_atime = result->computed_at;
 }
 
-/* A file of the trees; result NULL: not computed. -ENOENT if the input has
- * gone and there is no result to speak for it. */
+/* A file of the trees; input NULL: it has gone; result NULL: not computed. */
+static void fill_attributes(struct zvm_mount *mount, struct zvm_inode *inode, const struct stat *input,
+                            struct zvm_result *result, struct stat *st)
+{
+	text_attributes(st, inode->number, 0);
+	if (input) {
+		st->st_mode = S_IFREG | readable_mode(mount, inode->spec, input);
+		st->st_uid = input->st_uid;
+		st->st_gid = input->st_gid;
+		st->st_mtim = st->st_ctim = st->st_atim = input->st_mtim;
+	}
+	if (result && inode->tree != ZVM_TREE_STREAM)
+		result_attributes(inode->tree, result, st);
+}
+
+/* The same; -ENOENT if the input has gone and there is no result to speak for it. */
 static int file_attributes(struct zvm_mount *mount, struct zvm_inode *inode, struct zvm_result *result, struct stat *st)
 {
 	struct stat input;
 	int r = zvm_inputs_stat(mount->inputs, inode->path, &input);
 	if (r && !result)
 		return r;
-	*st = (struct stat){.st_ino = inode->number,
-	                    .st_nlink = 1,
-	                    .st_blksize = 4096,
-	                    .st_mode = S_IFREG | 0444,
-	                    .st_uid = geteuid(),
-	                    .st_gid = getegid()};
-	if (r == 0) {
-		st->st_mode = S_IFREG | readable_mode(mount, inode->spec, &input);
-		st->st_uid = input.st_uid;
-		st->st_gid = input.st_gid;
-		st->st_mtim = st->st_ctim = st->st_atim = input.st_mtim;
-	}
-	if (result && inode->tree != ZVM_TREE_STREAM)
-		result_attributes(inode->tree, result, st);
+	fill_attributes(mount, inode, r ? NULL : &input, result, st);
 	return 0;
 }
 
@@ -289,7 +297,8 @@ static void after_stat_lookup(fuse_req_t request, struct zvm_inode *inode, struc
 	finish_lookup(request, inode, r, &st, 0);
 }
 
-static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec, const char *path)
+static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec, const char *path,
+                        const struct stat *input)
 {
 	struct zvm_mount *mount = zvm_mount_of(request);
 	struct stat st;
@@ -306,7 +315,7 @@ static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec
 			zvm_inode_forget(mount->inodes, inode, 1);
 			zvm_result_unref(result);
 			zvm_result_unref(now);
-			lookup_file(request, tree, spec, path);
+			lookup_file(request, tree, spec, path, input);
 			return;
 		}
 		zvm_result_unref(now);
@@ -315,9 +324,9 @@ static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec
 		zvm_compute_for_stat(request, inode, after_stat_lookup);
 		return;
 	}
-	int r = file_attributes(mount, inode, result, &st);
+	fill_attributes(mount, inode, input, result, &st);
 	zvm_result_unref(result);
-	finish_lookup(request, inode, r, &st, 0);
+	finish_lookup(request, inode, 0, &st, 0);
 }
 
 static void lookup_input(fuse_req_t request, struct zvm_inode *parent, const char *name)
@@ -335,7 +344,7 @@ static void lookup_input(fuse_req_t request, struct zvm_inode *parent, const cha
 	else if (S_ISDIR(st.st_mode))
 		lookup_plain(request, ZVM_INODE_DIRECTORY, parent->tree, parent->spec->text, path);
 	else
-		lookup_file(request, parent->tree, parent->spec->text, path);
+		lookup_file(request, parent->tree, parent->spec->text, path, &st);
 }
 
 static void lookup_object(fuse_req_t request, const char *name)
@@ -392,12 +401,12 @@ static void op_forget_multi(fuse_req_t request, size_t count, struct fuse_forget
 
 /* --- getattr --- */
 
-static void reply_attributes(fuse_req_t request, int error, const struct stat *st)
+static void reply_attributes(fuse_req_t request, int error, const struct stat *st, double timeout)
 {
 	if (error)
 		fuse_reply_err(request, -error);
 	else
-		fuse_reply_attr(request, st, 0);
+		fuse_reply_attr(request, st, timeout);
 }
 
 static void after_stat_getattr(fuse_req_t request, struct zvm_inode *inode, struct zvm_result *result)
@@ -409,7 +418,7 @@ static void after_stat_getattr(fuse_req_t request, struct zvm_inode *inode, stru
 		r = zvm_inode_bind(zvm_mount_of(request)->inodes, inode, result, &fresh);
 	r = r ? r : file_attributes(zvm_mount_of(request), inode, result && !result->error ? result : NULL, &st);
 	zvm_result_unref(result);
-	reply_attributes(request, r, &st);
+	reply_attributes(request, r, &st, 0);
 }
 
 static void getattr_file(fuse_req_t request, struct zvm_inode *inode)
@@ -418,13 +427,15 @@ static void getattr_file(fuse_req_t request, struct zvm_inode *inode)
 	struct stat st;
 	bool fresh;
 	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
+	int r = 0;
 	if (result && __atomic_load_n(&inode->open_count, __ATOMIC_RELAXED)) {
-		reply_attributes(request, file_attributes(mount, inode, result, &st), &st);
+		/* Each read up to the end asks. What is open does not change, and the next LOOKUP ends the caching. */
+		r = file_attributes(mount, inode, result, &st);
 		zvm_result_unref(result);
+		reply_attributes(request, r, &st, OPEN_TIMEOUT);
 		return;
 	}
 	struct zvm_result *now = peek(mount, inode);
-	int r = 0;
 	if (result && (!now || !zvm_result_same(result, now))) {
 		zvm_inode_detach(mount->inodes, inode);
 		r = -ESTALE;
@@ -438,7 +449,7 @@ static void getattr_file(fuse_req_t request, struct zvm_inode *inode)
 	}
 	r = r ? r : file_attributes(mount, inode, now, &st);
 	zvm_result_unref(now);
-	reply_attributes(request, r, &st);
+	reply_attributes(request, r, &st, 0);
 }
 
 static void op_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
@@ -449,7 +460,7 @@ static void op_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
 	if (inode && inode->kind == ZVM_INODE_FILE)
 		getattr_file(request, inode);
 	else
-		reply_attributes(request, plain_attributes(zvm_mount_of(request), inode, &st), &st);
+		reply_attributes(request, plain_attributes(zvm_mount_of(request), inode, &st), &st, 0);
 }
 
 /* --- extended attributes: what is known, without running anything --- */

@@ -31,6 +31,7 @@
 struct variant {
 	unsigned long number;
 	struct zvm_record *record;
+	struct zvm_proof *proof; /* that its dependencies held; around it: records->lock */
 };
 
 struct cached {
@@ -73,8 +74,10 @@ int zvm_records_open(struct zvm_store *store, struct zvm_blobs *blobs, struct zv
 
 static void free_cached(struct cached *c)
 {
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < c->count; i++) {
 		zvm_record_free(c->variants[i].record);
+		zvm_proof_unref(c->variants[i].proof);
+	}
 	free(c->action);
 	free(c);
 }
@@ -92,6 +95,20 @@ void zvm_records_close(struct zvm_records *records)
 	zvm_checks_close(records->checks);
 	pthread_mutex_destroy(&records->lock);
 	free(records);
+}
+
+/* --- for the box --- */
+
+static int ask(void *context, const struct zvm_view *view, const struct zvm_question *question, bool want_fd,
+               struct zvm_answer *ret, bool *pinned)
+{
+	struct zvm_records *records = context;
+	return zvm_check_ask(records->checks, view, question, want_fd, ret, pinned);
+}
+
+struct zvm_asker zvm_records_asker(struct zvm_records *records)
+{
+	return (struct zvm_asker){.context = records, .ask = ask};
 }
 
 /* --- addresses --- */
@@ -192,7 +209,7 @@ static void add_variant(struct cached *c, unsigned long number, struct zvm_recor
 	if (c->count == VARIANTS_MAX)
 		zvm_record_free(c->variants[--c->count].record);
 	memmove(&c->variants[at + 1], &c->variants[at], (c->count - at) * sizeof c->variants[0]);
-	c->variants[at] = (struct variant){number, record};
+	c->variants[at] = (struct variant){.number = number, .record = record};
 	c->count++;
 }
 
@@ -315,15 +332,23 @@ static int load(struct zvm_records *records, const struct address *address, stru
 
 /* --- finding --- */
 
-static int all_hold(struct zvm_records *records, const struct zvm_view *view, const struct zvm_record *record,
-                    bool quick)
+static int all_hold(struct zvm_records *records, const struct zvm_view *view, struct variant *variant, bool quick)
 {
-	for (unsigned i = 0; i < record->dependency_count; i++) {
-		int r = zvm_check_dependency(records->checks, view, &record->dependencies[i], quick);
-		if (r <= 0)
-			return r;
+	const struct zvm_record *record = variant->record;
+	pthread_mutex_lock(&records->lock);
+	struct zvm_proof *proof = zvm_proof_ref(variant->proof), *before = proof;
+	pthread_mutex_unlock(&records->lock);
+	int r = zvm_check_dependencies(records->checks, view, record->dependencies, record->dependency_count, quick,
+	                               &proof);
+	if (r == 1 && proof != before) {
+		pthread_mutex_lock(&records->lock);
+		struct zvm_proof *old = variant->proof;
+		variant->proof = zvm_proof_ref(proof);
+		pthread_mutex_unlock(&records->lock);
+		zvm_proof_unref(old);
 	}
-	return 1;
+	zvm_proof_unref(proof);
+	return r;
 }
 
 /* An empty output needs no object to be read. */
@@ -361,7 +386,7 @@ static int choose(struct zvm_records *records, const struct address *address, co
 {
 	for (unsigned i = 0; i < c->count; i++) {
 		struct zvm_record *record = c->variants[i].record;
-		int r = all_hold(records, view, record, quick);
+		int r = all_hold(records, view, &c->variants[i], quick);
 		if (r < 0)
 			return r;
 		if (!r || !open_outputs(records, record, ret_outputs))

@@ -73,6 +73,23 @@ void zvm_result_unref(struct zvm_result *result)
 	free(result);
 }
 
+struct zvm_result *zvm_result_summary(struct zvm_result *result, bool with_info)
+{
+	int fd;
+	uint64_t info_size = 0;
+	if (with_info && zvm_result_info(result, &fd, &info_size))
+		return NULL;
+	struct zvm_result *summary = malloc(sizeof *summary);
+	if (!summary)
+		return NULL;
+	*summary = *result;
+	summary->references = 1;
+	summary->out_fd = summary->err_fd = -1;
+	summary->story = NULL;
+	summary->info_size = info_size;
+	return summary;
+}
+
 bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b)
 {
 	return a->error == b->error && a->nonce == b->nonce && a->failed == b->failed && a->out_size == b->out_size &&

@@ -116,12 +116,19 @@ static uint64_t content_size(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static int ask_view(const struct zvm_broker *broker, const struct zvm_question *q, struct zvm_answer *ret, bool *pinned)
+{
+	const struct zvm_box_request *request = broker->request;
+	if (request->asker.ask)
+		return request->asker.ask(request->asker.context, request->view, q, true, ret, pinned);
+	return zvm_view_ask(request->view, request->contents, q, true, ret, pinned);
+}
+
 /* The content of an earlier answer whose descriptor was closed meanwhile. It must still be the same. */
 static int reopen(struct zvm_broker *broker, struct asked *a)
 {
 	struct zvm_answer again;
-	int r = zvm_view_ask(broker->request->view, broker->request->contents, &a->dependency.question, true, &again,
-	                     NULL);
+	int r = ask_view(broker, &a->dependency.question, &again, NULL);
 	if (r)
 		return r;
 	if (zvm_answer_equal(&again, &a->dependency.answer)) {
@@ -142,8 +149,7 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 		a = new_asked(q);
 		if (!a)
 			return -ENOMEM;
-		int r = zvm_view_ask(broker->request->view, broker->request->contents, q, true, &a->dependency.answer,
-		                     &a->pinned);
+		int r = ask_view(broker, q, &a->dependency.answer, &a->pinned);
 		if (r) {
 			forget(a);
 			return r;
