@@ -9,10 +9,10 @@
  *
  * Only where that is not enough is the view asked: the first time in a process, and whenever the stat differs.
  *
- * A proof is a list of what is remembered about all dependencies of a run, each file once: a path asked for its content and
- * its attributes is one stat, and what is missing below a directory that is itself missing is one look for that directory
- * (a program looking for its locale in vain asks a dozen times). What is remembered never changes; it is counted, and goes
- * when neither the table nor a proof holds it.
+ * A proof is a list of what is remembered about all dependencies of a run, each file once: a path asked for its content
+ * and its attributes is one stat, and what is missing below a directory that is itself missing is one look for that
+ * directory (a program looking for its locale in vain asks a dozen times). What is remembered never changes; it is
+ * counted, and goes when neither the table nor a proof holds it.
  */
 #include "check.h"
 #include <errno.h>

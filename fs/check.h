@@ -4,8 +4,8 @@
  *
  *   r = zvm_check_dependencies(checks, view, list, count, quick, &proof);   // 1 they hold, 0 not
  *
- * A *proof* is what made them hold the last time: one stat for each file proves it again. It belongs to whoever keeps the
- * list; NULL at first. Thread-safe, but for the proof itself: two threads must not pass the same variable at once.
+ * A *proof* is what made them hold the last time: one stat for each file proves it again. It belongs to whoever keeps
+ * the list; NULL at first. Thread-safe, but for the proof itself: two threads must not pass the same variable at once.
  */
 #ifndef ZVM_FS_CHECK_H
 #define ZVM_FS_CHECK_H
@@ -20,8 +20,8 @@ int zvm_checks_open(struct zvm_blobs *blobs, struct zvm_checks **ret);
 void zvm_checks_close(struct zvm_checks *checks);
 
 /*
- * 1 all hold, 0 not, -EAGAIN (quick only) telling would need to read contents, -errno trouble of ours. *proof is used if
- * there is one, and replaced if another has become possible.
+ * 1 all hold, 0 not, -EAGAIN (quick only) telling would need to read contents, -errno trouble of ours. *proof is used
+ * if there is one, and replaced if another has become possible.
  */
 int zvm_check_dependencies(struct zvm_checks *checks, const struct zvm_view *view,
                            const struct zvm_dependency *dependencies, unsigned count, bool quick,

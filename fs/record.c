@@ -27,6 +27,7 @@
 #define CACHED_MAX 8192
 #define RECORD_SIZE_MAX (256u << 20)
 #define USED_EVERY_S 60
+#define SETTLED_S 2
 
 struct variant {
 	unsigned long number;
@@ -43,6 +44,7 @@ struct cached {
 	size_t action_size;
 	unsigned char *action;
 	time_t used;
+	bool settled;        /* a change of the directory since it was read would show in its stat */
 	unsigned references; /* users outside the lock */
 	bool dropped;
 };
@@ -289,18 +291,14 @@ static void add_cached(struct zvm_records *records, struct cached *c)
 	pthread_mutex_unlock(&records->lock);
 }
 
-static bool settled(const struct zvm_file_identity *id)
-{
-	return id->modified + 2 < (int64_t)time(NULL);
-}
-
-static int load(struct zvm_records *records, const struct address *address, struct cached **ret)
+/* `fresh`: read it again, whatever is cached. */
+static int load(struct zvm_records *records, const struct address *address, bool fresh, struct cached **ret)
 {
 	struct stat st;
 	if (fstatat(records->store->records, address->directory, &st, 0) < 0)
 		return -errno;
 	struct zvm_file_identity id = zvm_file_identity(&st);
-	*ret = find_cached(records, address, &id);
+	*ret = fresh ? NULL : find_cached(records, address, &id);
 	if (*ret)
 		return 0;
 	zvm_autofd int fd = openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -320,12 +318,8 @@ static int load(struct zvm_records *records, const struct address *address, stru
 	}
 	memcpy(c->action, address->action.data, address->action.size);
 	c->references = 1;
-	/* A directory changed within its clock's tick could change again
-	 * unseen: use this reading, but do not keep it. */
-	if (settled(&id))
-		add_cached(records, c);
-	else
-		c->dropped = true;
+	c->settled = id.modified + SETTLED_S < (int64_t)time(NULL);
+	add_cached(records, c);
 	*ret = c;
 	return 0;
 }
@@ -403,11 +397,18 @@ static int find(struct zvm_records *records, const struct zvm_action *action, co
                 struct zvm_record **ret, struct zvm_outputs *ret_outputs)
 {
 	struct address address;
-	struct cached *c;
+	struct cached *c = NULL;
 	int r = find_address(action, &address);
-	r = r ? r : load(records, &address, &c);
-	if (r == 0) {
+	bool again = true;
+	for (bool fresh = false; r == 0 && again; fresh = true) {
+		r = load(records, &address, fresh, &c);
+		if (r)
+			break;
 		r = choose(records, &address, view, quick, c, ret, ret_outputs);
+		/* What is cached and holds is right. What is missing there may have come within the directory's clock's
+		 * tick: then look at the files. */
+		again = r == -ENOENT && !fresh && !c->settled;
+		r = again ? 0 : r;
 		release(records, c);
 	}
 	zvm_bytes_free(&address.action);

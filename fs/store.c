@@ -297,9 +297,9 @@ static int open_temporary(struct zvm_store *store)
 }
 
 /*
- * Spares. A filesystem may look long for a free inode, above all among many just deleted (an ext4 without a journal takes
- * 140 us instead of 5), and a run needs four files of which one or two become nothing. So those are used again, and some
- * are made ahead.
+ * Spares. A filesystem may look long for a free inode, above all among many just deleted (an ext4 without a journal
+ * takes 140 us instead of 5), and a run needs four files of which one or two become nothing. So those are used again,
+ * and some are made ahead.
  */
 static int take_spare(struct zvm_store *store)
 {
@@ -373,8 +373,8 @@ static int link_into_place(const struct zvm_store *store, int fd, const struct o
 	return errno == EDQUOT ? -ENOSPC : -errno;
 }
 
-/* Is what has this name already the same? 1 yes, and *fd becomes it; 0 no: a twin; -ENOENT: it was damaged and is out of
- * the way now. */
+/* Is what has this name already the same? 1 yes, and *fd becomes it; 0 no: a twin; -ENOENT: it was damaged and is out
+ * of the way now. */
 static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, const struct zvm_digest *digest)
 {
 	struct object_name name = name_of(digest);

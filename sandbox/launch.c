@@ -117,8 +117,8 @@ static int start_zygote(struct launcher_process *l)
 
 static int make_arena(void)
 {
-	int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd < 0 ? -errno : fd;
+	zvm_autofd int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 || ftruncate(fd, (off_t)ZVM_ARENA_FIRST) < 0 ? -errno : zvm_steal_fd(&fd);
 }
 
 /* One more box in the pool: ask the zygote to fork, and make the child a group of its own. */

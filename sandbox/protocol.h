@@ -28,6 +28,8 @@
 #define ZVM_MONITOR_BASE 0x7e0000000000ull
 #define ZVM_MONITOR_END 0x7e1000000000ull
 #define ZVM_ARENA_BASE 0x7e2000000000ull
+/* What the arena's memfd holds while the box waits for its order, before it is cut to size and sealed. */
+#define ZVM_ARENA_FIRST (192ull << 20)
 
 #define ZVM_PATH_MAX 4096
 /* Longest packet in either direction: header, a path, or the strings of a run order. */

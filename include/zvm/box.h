@@ -67,7 +67,7 @@ struct zvm_dependency {
 struct zvm_box_request {
 	const struct zvm_view *view;
 	const struct zvm_contents *contents;
-	struct zvm_asker asker;        /* .ask NULL: the view itself */
+	struct zvm_asker asker;         /* .ask NULL: the view itself */
 	const char *script;             /* guest path: "/script/count.py", "/usr/bin/sort" */
 	int script_fd;                  /* its stored content, read-only; borrowed */
 	const char *const *arguments;   /* after argv[0]; NULL-terminated */

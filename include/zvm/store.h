@@ -43,15 +43,15 @@ int zvm_store_default_path(char **ret);
 /* A new empty file, O_RDWR; nothing to undo if it is just closed. */
 int zvm_store_begin(struct zvm_store *store, int *ret_fd);
 /*
- * Gives a file from zvm_store_begin back that became no object: nobody else may hold it any more. The next zvm_store_begin
- * takes it, which costs a tenth of making one. *fd is closed or kept, and -1 afterwards.
+ * Gives a file from zvm_store_begin back that became no object: nobody else may hold it any more. The next
+ * zvm_store_begin takes it, which costs a tenth of making one. *fd is closed or kept, and -1 afterwards.
  */
 void zvm_store_recycle(struct zvm_store *store, int *fd);
 /* Makes a few files ahead, for zvm_store_begin to find: to be called when nobody waits. */
 void zvm_store_make_spares(struct zvm_store *store);
 /*
- * Makes the bytes of *fd (from zvm_store_begin; nobody may write to it any more) an object, which *fd then is a descriptor
- * of: the same file, or the one that was stored already.
+ * Makes the bytes of *fd (from zvm_store_begin; nobody may write to it any more) an object, which *fd then is a
+ * descriptor of: the same file, or the one that was stored already.
  */
 int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size);
 /* Both in one for bytes in memory. */

@@ -321,7 +321,8 @@ u64 memory_mapped_bytes(struct process *process);
 /* Native pages changed under a shared private file (truncate): nothing to do, the pages are shared. */
 
 /* --- files.h side: what file.c offers the rest (all written against descriptors of process_self()) --- */
-void files_start(void); /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_start(void);   /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_connect(void); /* when the order has come: what 0-2 read and write */
 int files_fork(struct process *parent, struct process *child); /* share descriptions: references up */
 void files_exec(struct process *process);                      /* close-on-exec */
 void files_exit(struct process *process);                      /* close all */
