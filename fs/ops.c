@@ -2,11 +2,12 @@
  * The FUSE side: names, attributes, and the session. Thin: what a name means is inputs.c and the engine, what an inode
  * is inode.c.
  *
- * When the kernel asks for what. Every path walk asks LOOKUP for the last component (files are never cached by name), a
- * stat then GETATTR (attributes are never cached before there is a result), an open OPEN. LOOKUP of a bound inode that
- * nobody has open answers from memory; GETATTR and OPEN compare with what is true now, and say ESTALE if the inode
- * speaks of an old result: the kernel then walks again and LOOKUP gives it a new inode. While somebody has it open,
- * fstat must go on telling of the old one, so then LOOKUP does the comparing.
+ * When the kernel asks for what. Every path walk asks LOOKUP for the last component (files are never cached by name).
+ * LOOKUP of an inode that is bound to a result compares it with what is true now: if it speaks of an old one, the name
+ * gets a new inode, and who holds the old one goes on reading it. As long as the walk's LOOKUP was right, attributes of
+ * a bound inode may be cached: no result ever changes. Attributes of an inode without a result never are, so GETATTR
+ * follows for a stat, for permissions, and for a read to the end; it looks whether there is a result by now. OPEN
+ * compares once more, for there are ways to open without a walk.
  *
  * Handlers never wait: what takes time is answered from an engine thread (ops_open.c).
  */
@@ -22,7 +23,7 @@
 #include <zvm/cleanup.h>
 
 #define DIRECTORY_TIMEOUT 1.0
-#define OPEN_TIMEOUT 1.0
+#define BOUND_TIMEOUT 1.0
 
 enum { NUMBER_README = 2, NUMBER_STATS, NUMBER_CAS, NUMBER_TREE };
 
@@ -224,13 +225,14 @@ static struct zvm_result *peek(struct zvm_mount *mount, struct zvm_inode *inode)
 
 /* --- lookup --- */
 
-static void reply_entry(fuse_req_t request, struct zvm_inode *inode, const struct stat *st, double timeout)
+static void reply_entry(fuse_req_t request, struct zvm_inode *inode, const struct stat *st, double name_timeout,
+                        double attribute_timeout)
 {
 	struct fuse_entry_param entry = {.ino = (fuse_ino_t)(uintptr_t)inode,
 	                                 .generation = inode->generation,
 	                                 .attr = *st,
-	                                 .entry_timeout = timeout,
-	                                 .attr_timeout = timeout};
+	                                 .entry_timeout = name_timeout,
+	                                 .attr_timeout = attribute_timeout};
 	if (fuse_reply_entry(request, &entry) != 0) /* interrupted meanwhile: the kernel holds no reference */
 		zvm_inode_forget(zvm_mount_of(request)->inodes, inode, 1);
 }
@@ -243,7 +245,7 @@ static void finish_lookup(fuse_req_t request, struct zvm_inode *inode, int error
 		fuse_reply_err(request, -error);
 		return;
 	}
-	reply_entry(request, inode, st, timeout);
+	reply_entry(request, inode, st, timeout, timeout);
 }
 
 static void lookup_plain(fuse_req_t request, enum zvm_inode_kind kind, enum zvm_tree tree, const char *spec,
@@ -297,6 +299,14 @@ static void after_stat_lookup(fuse_req_t request, struct zvm_inode *inode, struc
 	finish_lookup(request, inode, r, &st, 0);
 }
 
+static bool still_true(struct zvm_mount *mount, struct zvm_inode *inode, const struct zvm_result *result)
+{
+	struct zvm_result *now = peek(mount, inode);
+	bool same = now && zvm_result_same(now, result);
+	zvm_result_unref(now);
+	return same;
+}
+
 static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec, const char *path,
                         const struct stat *input)
 {
@@ -308,25 +318,20 @@ static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec
 		return;
 	}
 	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
-	if (result && __atomic_load_n(&inode->open_count, __ATOMIC_RELAXED)) {
-		struct zvm_result *now = peek(mount, inode);
-		if (!now || !zvm_result_same(now, result)) {
-			zvm_inode_detach(mount->inodes, inode);
-			zvm_inode_forget(mount->inodes, inode, 1);
-			zvm_result_unref(result);
-			zvm_result_unref(now);
-			lookup_file(request, tree, spec, path, input);
-			return;
-		}
-		zvm_result_unref(now);
+	if (result && !still_true(mount, inode, result)) {
+		zvm_inode_detach(mount->inodes, inode);
+		zvm_inode_forget(mount->inodes, inode, 1);
+		zvm_result_unref(result);
+		lookup_file(request, tree, spec, path, input);
+		return;
 	}
 	if (mount->stat_runs && !result && tree == ZVM_TREE_RUN) {
 		zvm_compute_for_stat(request, inode, after_stat_lookup);
 		return;
 	}
 	fill_attributes(mount, inode, input, result, &st);
+	reply_entry(request, inode, &st, 0, result ? BOUND_TIMEOUT : 0);
 	zvm_result_unref(result);
-	finish_lookup(request, inode, 0, &st, 0);
 }
 
 static void lookup_input(fuse_req_t request, struct zvm_inode *parent, const char *name)
@@ -426,41 +431,36 @@ static void getattr_file(fuse_req_t request, struct zvm_inode *inode)
 	struct zvm_mount *mount = zvm_mount_of(request);
 	struct stat st;
 	bool fresh;
-	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
 	int r = 0;
-	if (result && __atomic_load_n(&inode->open_count, __ATOMIC_RELAXED)) {
-		/* Each read up to the end asks. What is open does not change, and the next LOOKUP ends the caching. */
-		r = file_attributes(mount, inode, result, &st);
-		zvm_result_unref(result);
-		reply_attributes(request, r, &st, OPEN_TIMEOUT);
-		return;
+	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
+	if (!result) {
+		result = peek(mount, inode);
+		r = result ? zvm_inode_bind(mount->inodes, inode, result, &fresh) : 0;
 	}
-	struct zvm_result *now = peek(mount, inode);
-	if (result && (!now || !zvm_result_same(result, now))) {
-		zvm_inode_detach(mount->inodes, inode);
-		r = -ESTALE;
-	} else if (now && !result) {
-		r = zvm_inode_bind(mount->inodes, inode, now, &fresh);
-	}
-	zvm_result_unref(result);
-	if (r == 0 && !now && mount->stat_runs && inode->tree == ZVM_TREE_RUN) {
+	if (!result && mount->stat_runs && inode->tree == ZVM_TREE_RUN) {
 		zvm_compute_for_stat(request, inode, after_stat_getattr);
 		return;
 	}
-	r = r ? r : file_attributes(mount, inode, now, &st);
-	zvm_result_unref(now);
-	reply_attributes(request, r, &st, 0);
+	r = r ? r : file_attributes(mount, inode, result, &st);
+	reply_attributes(request, r, &st, result ? BOUND_TIMEOUT : 0);
+	zvm_result_unref(result);
+}
+
+static void getattr_plain(fuse_req_t request, struct zvm_inode *inode)
+{
+	struct stat st;
+	int r = plain_attributes(zvm_mount_of(request), inode, &st);
+	reply_attributes(request, r, &st, r == 0 && S_ISDIR(st.st_mode) ? DIRECTORY_TIMEOUT : 0);
 }
 
 static void op_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
 	struct zvm_inode *inode = zvm_inode_of(number);
-	struct stat st;
 	(void)info;
 	if (inode && inode->kind == ZVM_INODE_FILE)
 		getattr_file(request, inode);
 	else
-		reply_attributes(request, plain_attributes(zvm_mount_of(request), inode, &st), &st, 0);
+		getattr_plain(request, inode);
 }
 
 /* --- extended attributes: what is known, without running anything --- */
