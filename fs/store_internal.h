@@ -42,20 +42,4 @@ struct zvm_store {
 	} counters;
 };
 
-static inline bool zvm_directory_is_empty(int directory)
-{
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	bool empty = dir != NULL;
-	if (!dir) {
-		if (copy >= 0)
-			close(copy);
-		return false;
-	}
-	for (struct dirent *d; empty && (d = readdir(dir));)
-		empty = !strcmp(d->d_name, ".") || !strcmp(d->d_name, "..");
-	closedir(dir);
-	return empty;
-}
-
 #endif
