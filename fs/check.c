@@ -7,11 +7,17 @@
  * hangs on the path alone; what else there is in an answer is constant. A directory's listing changes its times. What
  * was absent must be absent still.
  *
+ * A link is another matter: the host follows it on the host, the guest in the guest's view, so that a package moved to
+ * another place with a link to it is the same file to one and gone to the other. Below /script, which its owner changes
+ * as he likes, only a way without links is believed.
+ *
  * Only where that is not enough is the view asked: the first time in a process, and whenever the stat differs.
  */
 #include "check.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <zvm/cleanup.h>
 #include "store_internal.h"
@@ -124,6 +130,25 @@ static void remember(struct zvm_checks *checks, const struct key *key, const str
 	pthread_rwlock_unlock(&checks->lock);
 }
 
+/* The file of the host that the answer hangs on. 0 or -errno; -ELOOP: a stat cannot tell. */
+static int stat_place(const struct zvm_question *q, const char *host, bool nofollow, struct stat *st)
+{
+	if (strncmp(q->path, "/script/", 8))
+		return fstatat(AT_FDCWD, host, st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0 ? -errno : 0;
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0u),
+	                       .resolve = RESOLVE_NO_SYMLINKS};
+	zvm_autofd int fd = (int)syscall(SYS_openat2, AT_FDCWD, host, &how, sizeof how);
+	return fd < 0 || fstat(fd, st) < 0 ? -errno : 0;
+}
+
+/* What was absent is so still if not even a link is there (a link may lead to where only the guest can look). */
+static bool still_absent(const struct zvm_dependency *d, const char *host)
+{
+	struct stat st;
+	int error = d->answer.error;
+	return (error == -ENOENT || error == -ENOTDIR) && stat_place(&d->question, host, true, &st) == error;
+}
+
 /* --- contents that answer only from what is known --- */
 
 static int known_file(void *context, int fd, const struct stat *st, struct zvm_digest *ret, uint64_t *ret_size,
@@ -151,14 +176,11 @@ int zvm_check_dependency(struct zvm_checks *checks, const struct zvm_view *view,
 	struct stat st;
 	struct key key;
 	struct zvm_answer answer;
-	bool nofollow = d->question.flags & ZVM_ASK_NOFOLLOW;
 	bool placed = zvm_view_host_path(view, d->question.path, &host) == 0 && build_key(&d->question, host, &key);
-	/* What was absent is absent still if not even a link is there (a link may lead to where only the guest can
-	 * look). */
-	if (placed && d->answer.error && fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    d->answer.error == -errno && (errno == ENOENT || errno == ENOTDIR))
+	if (placed && still_absent(d, host))
 		return 1;
-	bool there = placed && fstatat(AT_FDCWD, host, &st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) == 0;
+	bool nofollow = d->question.flags & ZVM_ASK_NOFOLLOW;
+	bool there = placed && stat_place(&d->question, host, nofollow, &st) == 0;
 	if (there) {
 		int r = recall(checks, &key, &st, &d->answer);
 		if (r >= 0)
