@@ -7,6 +7,10 @@
  * hangs on the path alone; what else there is in an answer is constant. A directory's listing changes its times. What
  * was absent must be absent still, on a way without symbolic links, since the guest's view may follow those elsewhere.
  *
+ * A link is another matter: the host follows it on the host, the guest in the guest's view, so that a package moved to
+ * another place with a link to it is the same file to one and gone to the other. Below /script, which its owner changes
+ * as he likes, only a way without links is believed.
+ *
  * Only where that is not enough is the view asked: the first time in a process, and whenever the stat differs.
  *
  * A proof is a list of what is remembered about all dependencies of a run, each file once: a path asked for its content
@@ -99,6 +103,8 @@ struct key {
 
 /* Without a kind: that nothing is there, whoever asks. */
 #define KIND_NOTHING 0
+/* Beside the question's flags: links on the way are not believed. */
+#define NO_LINKS 0x40u
 
 static bool build_key(unsigned kind, unsigned flags, const char *host, struct key *key)
 {
@@ -112,14 +118,22 @@ static bool build_key(unsigned kind, unsigned flags, const char *host, struct ke
 	return true;
 }
 
+/* The file of the host that an answer hangs on. 0 or -errno; -ELOOP: a stat cannot tell. */
+static int stat_place(const char *key, struct stat *st)
+{
+	unsigned flags = (unsigned char)key[1];
+	bool nofollow = flags & ZVM_ASK_NOFOLLOW;
+	if (!(flags & NO_LINKS))
+		return fstatat(AT_FDCWD, key + 2, st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0 ? -errno : 0;
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0u),
+	                       .resolve = RESOLVE_NO_SYMLINKS};
+	zvm_autofd int fd = (int)syscall(SYS_openat2, AT_FDCWD, key + 2, &how, sizeof how);
+	return fd < 0 || fstat(fd, st) < 0 ? -errno : 0;
+}
+
 static const char *host_of(const struct remembered *r)
 {
 	return r->key + 2;
-}
-
-static int stat_flags(const struct remembered *r)
-{
-	return r->key[1] & (char)ZVM_ASK_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
 }
 
 static struct remembered *find(struct zvm_checks *checks, const struct key *key)
@@ -219,7 +233,7 @@ static bool still_true(const struct remembered *r)
 	struct stat st;
 	if (r->absent)
 		return look_for(host_of(r)) == r->answer.error;
-	return fstatat(AT_FDCWD, host_of(r), &st, stat_flags(r)) == 0 && same_file(r, &st);
+	return stat_place(r->key, &st) == 0 && same_file(r, &st);
 }
 
 /* --- one question --- */
@@ -249,8 +263,7 @@ static int ask_and_remember(struct zvm_checks *checks, const struct zvm_view *vi
 {
 	struct stat st;
 	bool pin = false;
-	int flags = q->flags & ZVM_ASK_NOFOLLOW ? AT_SYMLINK_NOFOLLOW : 0;
-	bool there = key && fstatat(AT_FDCWD, key->bytes + 2, &st, flags) == 0;
+	bool there = key && stat_place(key->bytes, &st) == 0;
 	int r = ask_view(checks, view, q, quick, want_fd, ret, &pin);
 	if (pinned)
 		*pinned = pin;
@@ -266,7 +279,8 @@ static int ask_and_remember(struct zvm_checks *checks, const struct zvm_view *vi
 static bool place(const struct zvm_view *view, const struct zvm_question *q, struct key *key)
 {
 	zvm_autofree char *host = NULL;
-	return zvm_view_host_path(view, q->path, &host) == 0 && build_key(q->kind, q->flags, host, key);
+	unsigned flags = q->flags | (strncmp(q->path, "/script/", 8) ? 0 : NO_LINKS);
+	return zvm_view_host_path(view, q->path, &host) == 0 && build_key(q->kind, flags, host, key);
 }
 
 /* 1 it holds, 0 not, or -errno. */
@@ -373,8 +387,8 @@ static bool covered(const struct zvm_proof *proof, const struct remembered *r)
 		const struct remembered *other = proof->parts[i];
 		if (other == r)
 			return true;
-		if (!r->absent && !other->absent && stat_flags(other) == stat_flags(r) &&
-		    !strcmp(host_of(other), host_of(r)) && !memcmp(&other->id, &r->id, sizeof r->id))
+		if (!r->absent && !other->absent && other->key[1] == r->key[1] && !strcmp(host_of(other), host_of(r)) &&
+		    !memcmp(&other->id, &r->id, sizeof r->id))
 			return true;
 	}
 	return false;

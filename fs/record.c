@@ -215,6 +215,13 @@ static void add_variant(struct cached *c, unsigned long number, struct zvm_recor
 	c->count++;
 }
 
+static void remove_damaged(struct zvm_records *records, int directory, const char *name)
+{
+	atomic_fetch_add(&records->store->counters.condemned, 1);
+	if (!(records->store->flags & ZVM_STORE_READONLY))
+		unlinkat(directory, name, 0);
+}
+
 static int read_directory(struct zvm_records *records, int fd, const struct address *address, struct cached *c)
 {
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -229,10 +236,8 @@ static int read_directory(struct zvm_records *records, int fd, const struct addr
 		int r = zvm_record_read_file(fd, d->d_name, &address->action, &record);
 		if (r == 0)
 			add_variant(c, number, record);
-		else if (r == -EBADMSG) {
-			atomic_fetch_add(&records->store->counters.condemned, 1);
-			unlinkat(fd, d->d_name, 0);
-		}
+		else if (r == -EBADMSG)
+			remove_damaged(records, fd, d->d_name);
 	}
 	closedir(dir);
 	return 0;
@@ -434,9 +439,10 @@ static int make_directories(struct zvm_records *records, const char *directory)
 	char shelf[3] = {directory[0], directory[1], 0};
 	if (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST)
 		return 0;
-	if (errno != ENOENT || (mkdirat(records->store->records, shelf, 0700) < 0 && errno != EEXIST))
-		return -errno;
-	return mkdirat(records->store->records, directory, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	if (errno == ENOENT && (mkdirat(records->store->records, shelf, 0700) == 0 || errno == EEXIST) &&
+	    (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST))
+		return 0;
+	return errno == EDQUOT ? -ENOSPC : -errno;
 }
 
 /* The next number, and the variants that are too many by now go. */

@@ -30,9 +30,6 @@ struct zvm_verified {
 	struct zvm_file_identity id;
 };
 
-/* One run begins four files: snapshot, stdout, stderr, record. Two runs at a time are usual. */
-#define ZVM_SPARES_MAX 8
-
 struct zvm_store {
 	char *path;
 	unsigned flags;
@@ -46,21 +43,5 @@ struct zvm_store {
 		atomic_ulong objects_written, bytes_written, objects_shared, twins, condemned, records_written;
 	} counters;
 };
-
-static inline bool zvm_directory_is_empty(int directory)
-{
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	bool empty = dir != NULL;
-	if (!dir) {
-		if (copy >= 0)
-			close(copy);
-		return false;
-	}
-	for (struct dirent *d; empty && (d = readdir(dir));)
-		empty = !strcmp(d->d_name, ".") || !strcmp(d->d_name, "..");
-	closedir(dir);
-	return empty;
-}
 
 #endif

@@ -6,8 +6,8 @@
  *
  *   zvm_autofd int fd = -1;
  *   r = zvm_store_begin(store, &fd);                 // an unnamed file in tmp/: write to it, or let a box write
- *   r = zvm_store_commit(store, fd, &digest, &size); // hash, compare with what is there, sync what must be, link into
- * place r = zvm_store_object(store, &digest, &fd, &size);// read-only descriptor of a stored object
+ *   r = zvm_store_commit(store, fd, &digest, &size); // hash, compare with what is there, link into place
+ *   r = zvm_store_object(store, &digest, &fd, &size); // read-only descriptor of a stored object
  *
  * Layout (DESIGN section 4): objects/ab/DIGEST, records/ab/DIGEST/N, stat/, tmp/, lock, version. Directory 0700,
  * objects 0400. Anything unfinished is only in tmp/ (or unnamed) and vanishes with its writer. Several processes may
@@ -29,7 +29,8 @@
 struct zvm_store;
 
 /*
- * Why a store is refused is for a person to read: *ret_reason (malloc'd sentence, may be NULL) on error.
+ * Why a store is refused is for a person to read: *ret_reason (malloc'd sentence, may be NULL) on error. A refused
+ * directory is not touched. A relative path is taken from the working directory of this moment.
  * -EPROTO: newer format; -EPERM: another user's or writable by others; -EINVAL: a directory that is not a store.
  */
 int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, char **ret_reason);
@@ -47,6 +48,8 @@ int zvm_store_begin(struct zvm_store *store, int *ret_fd);
  * zvm_store_begin takes it, which costs a tenth of making one. *fd is closed or kept, and -1 afterwards.
  */
 void zvm_store_recycle(struct zvm_store *store, int *fd);
+/* How many a store keeps. One run begins four files: snapshot, stdout, stderr, record; two runs at a time are usual. */
+#define ZVM_SPARES_MAX 8
 /* Makes a few files ahead, for zvm_store_begin to find: to be called when nobody waits. */
 void zvm_store_make_spares(struct zvm_store *store);
 /*
