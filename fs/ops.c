@@ -100,14 +100,14 @@ static void text_attributes(struct stat *st, uint64_t number, uint64_t size)
 	                    .st_blocks = (blkcnt_t)((size + 511) / 512)};
 }
 
-/* Who may read what the script makes of the input: who may read the input and read or run the script. */
-static mode_t readable_mode(struct zvm_mount *mount, const struct zvm_spec *spec, const struct stat *input)
+/* Who may read what scripts make of an input: who may read the input, and read or run each script. */
+static mode_t scripts_mode(struct zvm_mount *mount, const struct zvm_spec *spec)
 {
-	mode_t mode = input->st_mode & 0444;
+	mode_t mode = 0444;
 	for (unsigned i = 0; i < spec->stage_count; i++) {
 		struct stat script;
 		if (zvm_engine_find_script(mount->engine, spec->stages[i].words[0], &script, NULL) != -ENOENT)
-			mode &= (script.st_mode | script.st_mode << 2) & 0444;
+			mode &= script.st_mode | script.st_mode << 2;
 	}
 	return mode;
 }
@@ -133,12 +133,19 @@ static void result_attributes(enum zvm_tree tree, struct zvm_result *result, str
 static void fill_attributes(struct zvm_mount *mount, struct zvm_inode *inode, const struct stat *input,
                             struct zvm_result *result, struct stat *st)
 {
-	text_attributes(st, inode->number, 0);
 	if (input) {
-		st->st_mode = S_IFREG | readable_mode(mount, inode->spec, input);
-		st->st_uid = input->st_uid;
-		st->st_gid = input->st_gid;
-		st->st_mtim = st->st_ctim = st->st_atim = input->st_mtim;
+		mode_t scripts = result ? result->script_mode : scripts_mode(mount, inode->spec);
+		*st = (struct stat){.st_ino = inode->number,
+		                    .st_mode = S_IFREG | (input->st_mode & scripts),
+		                    .st_nlink = 1,
+		                    .st_uid = input->st_uid,
+		                    .st_gid = input->st_gid,
+		                    .st_blksize = 4096,
+		                    .st_atim = input->st_mtim,
+		                    .st_mtim = input->st_mtim,
+		                    .st_ctim = input->st_mtim};
+	} else {
+		text_attributes(st, inode->number, 0);
 	}
 	if (result && inode->tree != ZVM_TREE_STREAM)
 		result_attributes(inode->tree, result, st);

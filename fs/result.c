@@ -160,6 +160,7 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 		}
 		if (!stage->record)
 			return;
+		result->script_mode &= stage->script->st.st_mode | stage->script->st.st_mode << 2;
 		result->nonce = result->nonce * 0x9e3779b97f4a7c15ull + stage->record->nonce;
 		result->computed_at = stage->record->computed_at;
 		if (stage->record->failed || !result->failed) {
@@ -175,6 +176,7 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 static int fill(struct zvm_story *story, struct zvm_result *result)
 {
 	struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
+	result->script_mode = 0444;
 	take_verdict(story, result);
 	if (!result->error) {
 		result->out_digest = last->record->out.digest;

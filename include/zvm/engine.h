@@ -63,6 +63,7 @@ struct zvm_result {
 	             */
 	uint64_t out_size, err_size;
 	struct zvm_digest out_digest;
+	unsigned script_mode;    /* S_IR* bits: who may read or run every script of it */
 	int exit_status, signal; /* of the stage that decides: the last that failed, else the last */
 	int64_t computed_at;     /* real time, seconds: what readers see as mtime */
 	struct zvm_story *story; /* what info/ is written from; the engine's own; NULL in a summary */
