@@ -93,8 +93,11 @@ static s64 write_output(struct description *d, u64 from, u64 n)
 		s64 put = native_write(d->native_fd, from + done, allowed - done);
 		if (put == -EINTR)
 			continue;
-		if (put <= 0)
-			return done ? (s64)done : put ? put : -EIO;
+		if (put == -EFAULT)
+			return done ? (s64)done : put;
+		if (put <= 0) /* the host's trouble is nothing that a guest may see, or a result could depend on */
+			run_end(ZVM_REPORT_OUTPUT_FAILED, put ? (int)-put : EIO,
+			        d->device ? "stderr could not be stored" : "stdout could not be stored");
 		done += (u64)put;
 		*written += (u64)put;
 	}
