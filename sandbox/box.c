@@ -184,6 +184,17 @@ static void set_message(struct zvm_box_outcome *out, char *message)
 	out->message = message;
 }
 
+/* No result, and the guest never heard why. */
+static void blame_host(struct zvm_box_outcome *out, int error)
+{
+	char *text;
+	out->end = ZVM_END_BROKEN;
+	out->error = error;
+	if (asprintf(&text, "%s: %s", out->message ? out->message : "the host cannot read a file", strerror(-error)) >=
+	    0)
+		set_message(out, text);
+}
+
 static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 {
 	const struct zvm_report *r = &run->report;
@@ -202,14 +213,12 @@ static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 		out->end = r->status == ENOMEM ? ZVM_END_MEMORY : ZVM_END_REFUSED;
 		out->error = r->status == ENOMEM || r->status == E2BIG || r->status == ENOEXEC ? -r->status : -ENOEXEC;
 		break;
-	case ZVM_REPORT_OUTPUT_FAILED:
-		out->end = ZVM_END_BROKEN;
-		out->error = r->status == ENOSPC || r->status == EDQUOT ? -ENOSPC : -EIO;
-		break;
 	default: out->end = ZVM_END_BROKEN;
 	}
 	if (r->message[0])
 		set_message(out, printable(r->message, sizeof r->message));
+	if (r->end == ZVM_REPORT_HOST_FAILED)
+		blame_host(out, r->status > 0 && r->status < 4096 ? -r->status : -EIO);
 }
 
 /* Without a report: which wall did it run into? */
@@ -231,30 +240,23 @@ static void judge_death(const struct run *run, struct zvm_box_outcome *out)
 		set_message(out, strdup("the box ended without a report"));
 }
 
-/* A file could not be given to the guest as it is: what it made of the EIO is no result. */
-static void judge_trouble(int trouble, struct zvm_box_outcome *out)
-{
-	out->end = ZVM_END_BROKEN;
-	out->error = trouble;
-	set_message(out, strdup("a file that it asked for could not be read or stored"));
-}
-
 static void judge(const struct run *run, struct zvm_box_outcome *out)
 {
 	uint64_t limit = run->request->limits.output_bytes;
-	int trouble = zvm_broker_trouble(run->broker);
 	if (run->cancelled)
 		out->end = ZVM_END_CANCELLED;
 	else if (run->broken)
 		out->end = ZVM_END_BROKEN;
-	else if (trouble)
-		judge_trouble(trouble, out);
 	else if (run->timed_out)
 		out->end = ZVM_END_TIME;
 	else if (run->reported)
 		judge_report(run, out);
 	else
 		judge_death(run, out);
+	if (zvm_broker_trouble(run->broker) && !run->cancelled && !run->timed_out) {
+		set_message(out, NULL);
+		blame_host(out, zvm_broker_trouble(run->broker));
+	}
 	if (out->stdout_size > limit || out->stderr_size > limit)
 		out->end = ZVM_END_OUTPUT;
 }
@@ -378,10 +380,8 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	}
 	if (r == 0) {
 		list_walls(launcher, ret);
-		r = zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
+		zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
 	}
-	if (r)
-		zvm_box_outcome_free(ret);
 	zvm_program_free(&program);
 	zvm_broker_free(run.broker);
 	return r;

@@ -38,6 +38,8 @@ static s64 read_native(const struct description *d, u64 size, u64 to, u64 n, u64
 		s64 got = native_pread(d->native_fd, to + done, n - done, offset + done);
 		if (got == -EINTR)
 			continue;
+		if (got < 0 && got != -EFAULT)
+			host_failed("the host cannot read a file", got);
 		if (got <= 0)
 			return done ? (s64)done : got;
 		done += (u64)got;
@@ -95,9 +97,8 @@ static s64 write_output(struct description *d, u64 from, u64 n)
 			continue;
 		if (put == -EFAULT)
 			return done ? (s64)done : put;
-		if (put <= 0) /* the host's trouble is nothing that a guest may see, or a result could depend on */
-			run_end(ZVM_REPORT_OUTPUT_FAILED, put ? (int)-put : EIO,
-			        d->device ? "stderr could not be stored" : "stdout could not be stored");
+		if (put <= 0)
+			host_failed("the host cannot keep what was written", put ? put : -EIO);
 		done += (u64)put;
 		*written += (u64)put;
 	}
