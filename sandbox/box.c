@@ -380,8 +380,10 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	}
 	if (r == 0) {
 		list_walls(launcher, ret);
-		zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
+		r = zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
 	}
+	if (r)
+		zvm_box_outcome_free(ret);
 	zvm_program_free(&program);
 	zvm_broker_free(run.broker);
 	return r;

@@ -40,7 +40,7 @@ struct zvm_broker {
 	int socket;
 	struct asked *asked;
 	unsigned count, open_count;
-	int trouble; /* the first */
+	int trouble; /* -errno: a question has not been answered as another time it would be */
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -136,7 +136,7 @@ static int reopen(struct zvm_broker *broker, struct asked *a)
 }
 
 /* The first answer to this question, now or earlier. 0 or -errno. */
-static int answer(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
 	struct asked *a = find_asked(broker, q);
 	if (!a) {
@@ -175,8 +175,13 @@ static int trouble(struct zvm_broker *broker, int error)
 /* That a run asks too much is its own doing, and the same every time; all else that goes wrong here is ours. */
 static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
-	int r = answer(broker, q, ret);
+	int r = find_or_ask(broker, q, ret);
 	return r && r != -ENFILE ? trouble(broker, r) : r;
+}
+
+int zvm_broker_trouble(const struct zvm_broker *broker)
+{
+	return broker->trouble;
 }
 
 /* An answer has been given: its descriptor is kept for a second asking, if there are not too many. */
@@ -244,7 +249,8 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (strlen(path) != ask->text_length || *path != '/' || ask->text_length >= ZVM_PATH_MAX)
 		return -EPROTO;
 	int r = look_up(broker, &question, &a);
-	/* Trouble of ours must not look like an answer: the guest gets EIO, and the run is not remembered. */
+	/* Trouble of ours must not look like an answer: the guest is told something, but the run will have no result.
+	 */
 	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
 }
 
@@ -353,11 +359,6 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 	default: return -EPROTO;
 	}
 	return r == 0 ? 1 : r == -EPROTO || r == -EAGAIN ? -EPROTO : -EPIPE;
-}
-
-int zvm_broker_trouble(const struct zvm_broker *broker)
-{
-	return broker->trouble;
 }
 
 int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)

@@ -19,8 +19,7 @@ zvm_asker zvm_broker_ask;
 /* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense. */
 int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
 
-/* Why the first question that could not be answered was not (-ENOSPC, -EMFILE, -EIO, ...); 0: all were. A run that met
- * such trouble saw a world that is not there, and must not be remembered. */
+/* -errno of the first question that could not be answered for a reason of ours; 0: there was none. */
 int zvm_broker_trouble(const struct zvm_broker *broker);
 
 /* Hands over the dependencies. 0 or -ENOMEM. */
