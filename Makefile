@@ -2,7 +2,7 @@
 #
 #   make [all]        build/zvm
 #   make demo         mount it in a temporary directory and use it
-#   make check        every test: unit, mount, box, the sanitizer build, formatting
+#   make check        every test: unit, mount, box, the sanitizer build, the fuzzers' corpora, formatting
 #   make asan         the unit tests with AddressSanitizer and UBSan (all that is not the monitor)
 #   make fuzz         each fuzzer for a minute
 #   make bench        speed against the same programs run natively
@@ -131,15 +131,23 @@ $(BUILD)/box/%: tests/box/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
+# What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.
+FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -w -MMD -MP
+FUZZED = $(patsubst %,$(BUILD)/fuzzed/%.o,$(basename $(wildcard sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c \
+	sandbox/broker.c sandbox/packet.c fs/name.c fs/directive.c fs/size.c fs/action.c)))
+
+$(BUILD)/fuzzed/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) -w -o $@ $< \
-		sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c fs/name.c fs/directive.c fs/size.c fs/action.c $(LIBRARIES)
+	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZED)
+	@mkdir -p $(@D)
+	clang $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZED) $(LIBRARIES)
 
 demo: $(BUILD)/zvm
 	contrib/demo $(BUILD)/zvm
 
-check: $(BUILD)/zvm unit-tests guests asan-build format-check
+check: $(BUILD)/zvm unit-tests guests asan-build fuzzers format-check
 	tests/run --build $(BUILD)
 
 # A second build directory, so that the two never mix.
@@ -151,7 +159,8 @@ asan: asan-build
 
 fuzz: fuzzers
 	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p $(BUILD)/corpus/$$n; \
-		echo "== $$n"; $$f -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -print_final_stats=0 $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+		echo "== $$n"; $$f -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -timeout=30 -artifact_prefix=$(BUILD)/corpus/ \
+			$(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 
 $(BUILD)/bench: contrib/bench/bench.c
 	@mkdir -p $(@D)
@@ -195,4 +204,4 @@ clean:
 .PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install clean
 .SECONDARY:
 
--include $(BUILD)/bench.d $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d)
+-include $(BUILD)/bench.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d)

@@ -5,6 +5,8 @@
  * Nothing in a packet is trusted: lengths are checked against what was received, paths are NUL-free and bounded,
  * descriptors that a box sends are dropped by the kernel because we receive without room for them. A question asked
  * twice gets the first answer, descriptor included, so that a run sees one snapshot of the world even while it changes.
+ * A box has one question open at a time, so its replies always fit its socket; one that asks on without reading them
+ * would make us wait, beyond every limit, and is cut off instead.
  */
 #include "broker.h"
 #include <errno.h>
@@ -38,6 +40,7 @@ struct zvm_broker {
 	int socket;
 	struct asked *asked;
 	unsigned count, open_count;
+	int trouble; /* -errno: a question has not been answered as another time it would be */
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -140,7 +143,7 @@ static int reopen(struct zvm_broker *broker, struct asked *a)
 }
 
 /* The first answer to this question, now or earlier. 0 or -errno. */
-static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
 	struct asked *a = find_asked(broker, q);
 	if (!a) {
@@ -168,6 +171,35 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 	return 0;
 }
 
+static int trouble(struct zvm_broker *broker, int error)
+{
+	if (!broker->trouble)
+		broker->trouble = error;
+	return error;
+}
+
+/* That a run asks too much is its own doing, and the same every time; all else that goes wrong here is ours. */
+static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+{
+	int r = find_or_ask(broker, q, ret);
+	return r && r != -ENFILE ? trouble(broker, r) : r;
+}
+
+int zvm_broker_trouble(const struct zvm_broker *broker)
+{
+	return broker->trouble;
+}
+
+/* An answer has been given: its descriptor is kept for a second asking, if there are not too many. */
+static void put_back(struct zvm_broker *broker, struct asked *a)
+{
+	if (a->fd < 0 || broker->open_count < OPEN_MAX)
+		return;
+	zvm_close_pointer(&a->fd);
+	a->fd = -1;
+	broker->open_count--;
+}
+
 int zvm_broker_ask(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret)
 {
 	struct zvm_broker *broker = context;
@@ -177,10 +209,16 @@ int zvm_broker_ask(void *context, const struct zvm_question *question, bool want
 		return r;
 	*ret = a->dependency.answer;
 	ret->text = a->dependency.answer.text ? strdup(a->dependency.answer.text) : NULL;
-	ret->fd = want_fd && a->fd >= 0 ? fcntl(a->fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (want_fd && a->fd >= 0 && ret->fd < 0)
-		return -errno;
-	return 0;
+	if (a->dependency.answer.text && !ret->text)
+		return trouble(broker, -ENOMEM);
+	if (want_fd && a->fd >= 0) {
+		ret->fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
+		r = ret->fd < 0 ? trouble(broker, -errno) : 0;
+	}
+	put_back(broker, a);
+	if (r)
+		zvm_answer_free(ret);
+	return r;
 }
 
 static int send_answer(struct zvm_broker *broker, struct asked *a)
@@ -197,19 +235,15 @@ static int send_answer(struct zvm_broker *broker, struct asked *a)
 	        .content_size = a->content_size,
 	        .mtime = answer->mtime,
 	};
-	int r = zvm_packet_send(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
-	if (a->fd >= 0 && broker->open_count >= OPEN_MAX) {
-		zvm_close_pointer(&a->fd);
-		a->fd = -1;
-		broker->open_count--;
-	}
+	int r = zvm_packet_send_now(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
+	put_back(broker, a);
 	return r;
 }
 
 static int send_error(struct zvm_broker *broker, int error)
 {
 	struct zvm_reply reply = {.error = error};
-	return zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
+	return zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
 }
 
 static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, const char *path)
@@ -221,14 +255,30 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (strlen(path) != ask->text_length || *path != '/' || ask->text_length >= ZVM_PATH_MAX)
 		return -EPROTO;
 	int r = look_up(broker, &question, &a);
-	/* Trouble of ours must not look like an answer: the guest gets EIO
-	 * and the run is not remembered as it says so. */
+	/* Trouble of ours must not look like an answer: the guest is told something, but the run will have no result.
+	 */
 	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
 }
 
 static bool words_valid(const char *text, size_t size)
 {
 	return size && text[size - 1] == 0;
+}
+
+/* What the guest is told of a program that cannot be run. */
+static int exec_error(struct zvm_broker *broker, int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EACCES:
+	case -ENOEXEC:
+	case -ELOOP:
+	case -E2BIG:
+	case -ENAMETOOLONG:
+	case -ENFILE: return r;
+	default: trouble(broker, r); return -EIO;
+	}
 }
 
 /* execve from inside: path and arguments as NUL-terminated words. */
@@ -266,15 +316,15 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	}
 	if (r) {
 		zvm_program_free(&program);
-		return send_error(broker, r);
+		return send_error(broker, exec_error(broker, r));
 	}
 	struct {
 		struct zvm_reply reply;
 		struct zvm_exec_plan plan;
 	} head = {{.flags = ZVM_REPLY_CONTENT, .text_length = (uint32_t)(sizeof plan + strings.size)}, plan};
 	int fds[2] = {program.fd, program.interpreter_fd};
-	r = zvm_packet_send(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
-	                    program.has_interpreter ? 2 : 1);
+	r = zvm_packet_send_now(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
+	                        program.has_interpreter ? 2 : 1);
 	zvm_program_free(&program);
 	return r;
 }
@@ -314,10 +364,10 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 		return 0;
 	default: return -EPROTO;
 	}
-	return r == 0 ? 1 : r == -EPROTO ? r : -EPIPE;
+	return r == 0 ? 1 : r == -EPROTO || r == -EAGAIN ? -EPROTO : -EPIPE;
 }
 
-void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
+int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
 {
 	struct asked *a, *next;
 	unsigned n = 0;
@@ -325,7 +375,7 @@ void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependen
 	*ret = list;
 	*ret_count = 0;
 	if (!list)
-		return;
+		return -ENOMEM;
 	HASH_ITER(hh, broker->asked, a, next)
 	{
 		if (a->pinned)
@@ -335,4 +385,5 @@ void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependen
 		a->dependency.answer = (struct zvm_answer){.fd = -1};
 	}
 	*ret_count = n;
+	return 0;
 }
