@@ -2,20 +2,24 @@
  * Which bytes are instructions that tell one machine or moment from another?
  *
  * First by raw bytes: the places in executable memory that look like one (candidates). Three of four are the insides
- * of other instructions, or data, and changing data breaks programs: so each must be proven to be an instruction.
+ * of other instructions, or data, and changing data breaks programs. So each must be proven: there must be a way to it,
+ * instruction by instruction, from where something is known to begin.
  *
- *   1. The function that holds it (code.c) is decoded from its start. It must decode to its end, and none of its
- *      branches may lead between two boundaries. Only functions that hold a candidate are decoded.
- *   2. What no function holds lies in a gap. Then all functions are decoded for what they call, and the gap is followed
- *      from there, and from symbols and relocated pointers; never from an address that is merely loaded, which may be
- *      a table's. One contradiction, and nothing in that gap is believed.
- *   3. What was not reached so is read from the start of the gap to its end: believed only if everything decodes,
- * nothing is privileged, and no known branch leads between two boundaries.
+ *   1. The function that holds it (code.c) is decoded from its start to its end. It must decode, and none of its
+ * branches may lead between two boundaries. What is then the inside of another instruction is refuted. What is an
+ * instruction is proven if the function's own branches lead there; a table behind a jump may decode as well. Only
+ * functions that hold a candidate are decoded.
+ *   2. What is left lies in no function, or was not reached. Then all functions are decoded for where they lead to, and
+ *      that is followed, and symbols and relocated pointers too; never an address that is merely loaded, which may be a
+ *      table's. One contradiction, and nothing between these two functions is believed.
  *
- * A candidate is then proven, or refuted (the inside of another instruction, of which nothing is said any more), or
- * neither: unproven, left as it is, and counted.
+ *   3. What lies between functions and was not reached is read from end to end. If everything decodes, nothing is
+ *      privileged and no branch leads between two boundaries, that refutes; but it proves nothing.
  *
- * The file is hostile: candidates, marks and decoded bytes are bounded; what is beyond stays unproven.
+ * What is neither proven nor refuted stays as it is, and is counted. (To believe everything that decodes would prove
+ * nothing more in the 2,900 ELF files of a large Debian.)
+ *
+ * The file is hostile: candidates, targets and decoded bytes are bounded; what is beyond stays unproven.
  */
 #include "sites.h"
 #include <errno.h>
@@ -30,8 +34,8 @@
 #define DECODED_MAX (48ull << 20)
 #define INSTRUCTION_MAX 15
 
-/* What is known of a byte. */
-enum mark { UNKNOWN, START, INSIDE };
+/* What is known of a byte: it begins an instruction, one that was also reached, or is inside of one. */
+enum mark { UNKNOWN, START, REACHED, INSIDE };
 
 /* The bytes of one executable segment. */
 struct stretch {
@@ -45,7 +49,8 @@ enum verdict { OPEN, PROVEN, REFUTED, UNPROVEN };
 struct candidate {
 	uint64_t address, offset;
 	enum zvm_site_kind kind;
-	bool decoded; /* as an instruction of this kind, by somebody who may still turn out wrong */
+	bool decoded;         /* as an instruction of this kind, by somebody who may still turn out wrong */
+	uint64_t instruction; /* then: where that begins */
 	enum verdict verdict;
 };
 
@@ -64,7 +69,8 @@ struct search {
 	size_t count, room;
 	struct addresses inner, outer; /* branches of what is being decoded, to itself; and to elsewhere, of all */
 	uint64_t *ends;                /* of each function: where its code ends; 0: not decoded yet */
-	unsigned char *gap_bad;        /* of the gap before function i */
+	bool *believed;                /* of each function */
+	bool *gap_bad;                 /* of the gap before function i */
 	uint64_t budget;               /* of bytes to decode */
 	int error;
 };
@@ -203,13 +209,13 @@ static bool is_boundary(struct search *s, uint64_t address)
 	for (; x->marks[at] == INSIDE && at > 0; at--)
 		if (!memchr("\xf0\xf2\xf3\x2e\x3e\x66", x->bytes[at - 1], 6))
 			return false;
-	return x->marks[at] == START;
+	return x->marks[at] == START || x->marks[at] == REACHED;
 }
 
-static void mark(struct stretch *x, uint64_t address, uint64_t length)
+static void mark(struct stretch *x, uint64_t address, uint64_t length, enum mark first)
 {
 	unsigned char *at = x->marks + (address - x->address);
-	*at = START;
+	*at = (unsigned char)first;
 	memset(at + 1, INSIDE, length - 1);
 }
 
@@ -262,6 +268,7 @@ static void note_site(struct search *s, const struct stretch *x, uint64_t addres
 		return;
 	s->candidates[n].kind = (enum zvm_site_kind)kind; /* rdpid looks like rdseed but for its prefix */
 	s->candidates[n].decoded = true;
+	s->candidates[n].instruction = address;
 }
 
 static bool decode(struct search *s, const struct stretch *x, uint64_t address, uint64_t limit,
@@ -289,14 +296,25 @@ static bool branch_target(const ZydisDecodedInstruction *i, uint64_t address, ui
 	return true;
 }
 
-/* Candidates in [start, end) are what was decoded there, if that is to be believed. */
-static void judge(struct search *s, uint64_t start, uint64_t end, bool believed)
+/* Of what was decoded in [start, end): the insides of instructions are refuted, what was reached is proven. */
+static void judge(struct search *s, uint64_t start, uint64_t end)
 {
 	for (size_t i = candidate_from(s, start); i < s->count && s->candidates[i].address < end; i++) {
 		struct candidate *c = &s->candidates[i];
-		if (c->verdict == OPEN)
-			c->verdict = !believed ? UNPROVEN : c->decoded ? PROVEN : REFUTED;
+		if (c->verdict != OPEN || mark_at(s, c->address) == UNKNOWN)
+			continue;
+		if (!c->decoded)
+			c->verdict = REFUTED;
+		else if (mark_at(s, c->instruction) == REACHED)
+			c->verdict = PROVEN;
 	}
+}
+
+static void disbelieve(struct search *s, uint64_t start, uint64_t end)
+{
+	for (size_t i = candidate_from(s, start); i < s->count && s->candidates[i].address < end; i++)
+		if (s->candidates[i].verdict == OPEN)
+			s->candidates[i].verdict = UNPROVEN;
 }
 
 /* --- 1: functions --- */
@@ -321,7 +339,7 @@ static bool decode_function(struct search *s, size_t index, uint64_t *ret_end)
 	while (at < limit && (at < end || runs_on)) {
 		if (!decode(s, x, at, limit, &i))
 			return at >= end;
-		mark(x, at, i.length);
+		mark(x, at, i.length, START);
 		note_site(s, x, at, &i);
 		if (branch_target(&i, at, &target))
 			push(s, target >= start && target < limit ? &s->inner : &s->outer, target);
@@ -330,6 +348,33 @@ static bool decode_function(struct search *s, size_t index, uint64_t *ret_end)
 		*ret_end = at;
 	}
 	return !s->error;
+}
+
+/*
+ * Marks what can be reached in a decoded function from an address. It takes more than lying in a function to be code: a
+ * table behind a jump may decode as well.
+ */
+static void reach(struct search *s, size_t index, uint64_t from)
+{
+	uint64_t start = s->functions.list[index].start, end = s->ends[index], target;
+	struct stretch *x = stretch_of(s, start);
+	ZydisDecodedInstruction i;
+	s->inner.count = 0;
+	push(s, &s->inner, from);
+	while (s->inner.count) {
+		uint64_t at = s->inner.list[--s->inner.count];
+		while (at > start && at < end && x->marks[at - x->address] == INSIDE)
+			at--; /* behind a prefix */
+		for (; at >= start && at < end && x->marks[at - x->address] == START; at += i.length) {
+			if (!decode(s, x, at, zvm_function_limit(&s->functions, index), &i))
+				return;
+			x->marks[at - x->address] = REACHED;
+			if (branch_target(&i, at, &target))
+				push(s, &s->inner, target);
+			if (zvm_code_ends_path(&i))
+				break;
+		}
+	}
 }
 
 static void read_function(struct search *s, size_t index)
@@ -345,7 +390,13 @@ static void read_function(struct search *s, size_t index)
 			believed = is_boundary(s, s->inner.list[i]);
 	}
 	s->ends[index] = end;
-	judge(s, start, end, believed);
+	s->believed[index] = believed;
+	if (!believed) {
+		disbelieve(s, start, end);
+	} else if (any_open(s, start, end, true)) {
+		reach(s, index, start);
+		judge(s, start, end);
+	}
 }
 
 static void read_functions_of_candidates(struct search *s)
@@ -384,7 +435,19 @@ static bool gap_at(struct search *s, uint64_t address, struct gap *ret)
 /* Is [at + 1, at + length) free of boundaries found by another way? */
 static bool inside_free(const struct stretch *x, uint64_t address, uint64_t length)
 {
-	return !memchr(x->marks + (address - x->address) + 1, START, length - 1);
+	const unsigned char *inside = x->marks + (address - x->address) + 1;
+	return !memchr(inside, START, length - 1) && !memchr(inside, REACHED, length - 1);
+}
+
+/* A branch into a function, not to its start: that part of it is reached too. */
+static void enter_function(struct search *s, uint64_t at)
+{
+	size_t index = zvm_function_before(&s->functions, at);
+	if (index == SIZE_MAX || at >= s->ends[index] || !s->believed[index] ||
+	    !any_open(s, s->functions.list[index].start, s->ends[index], true) || mark_at(s, at) == REACHED)
+		return;
+	reach(s, index, at);
+	judge(s, s->functions.list[index].start, s->ends[index]);
 }
 
 /* Follows what runs from an address until it leaves or ends; branches are left in s->outer for later. */
@@ -393,18 +456,20 @@ static void follow(struct search *s, uint64_t at)
 	struct gap gap;
 	uint64_t target;
 	ZydisDecodedInstruction i;
-	if (!gap_at(s, at, &gap))
+	if (!gap_at(s, at, &gap)) {
+		enter_function(s, at);
 		return;
+	}
 	for (; at < gap.end && !s->gap_bad[gap.index]; at += i.length) {
 		enum mark known = mark_at(s, at);
-		if (known == START || (known == INSIDE && is_boundary(s, at)))
+		if (known == REACHED || (known == INSIDE && is_boundary(s, at)))
 			return;
 		if (known == INSIDE || !decode(s, gap.stretch, at, gap.end, &i) ||
 		    !inside_free(gap.stretch, at, i.length)) {
 			s->gap_bad[gap.index] = true;
 			return;
 		}
-		mark(gap.stretch, at, i.length);
+		mark(gap.stretch, at, i.length, REACHED);
 		note_site(s, gap.stretch, at, &i);
 		if (branch_target(&i, at, &target))
 			push(s, &s->outer, target);
@@ -419,7 +484,7 @@ static void add_root(void *context, uint64_t address)
 	push(s, &s->outer, address);
 }
 
-/* --- 3: from end to end --- */
+/* --- 3: the rest, read from end to end --- */
 
 static bool is_padding(const struct stretch *x, uint64_t at, uint64_t end)
 {
@@ -445,7 +510,8 @@ static bool sweep(struct search *s, const struct gap *gap)
 		if (mark_at(s, at) == INSIDE || !decode(s, gap->stretch, at, gap->end, &i) || is_unlikely(&i) ||
 		    !inside_free(gap->stretch, at, i.length))
 			return false;
-		mark(gap->stretch, at, i.length);
+		if (mark_at(s, at) == UNKNOWN)
+			mark(gap->stretch, at, i.length, START);
 		note_site(s, gap->stretch, at, &i);
 		if (branch_target(&i, at, &target) && target >= gap->start && target < gap->end)
 			push(s, &s->inner, target);
@@ -456,18 +522,16 @@ static bool sweep(struct search *s, const struct gap *gap)
 	return !s->error;
 }
 
-/* Those that were reached are proven, unless somebody contradicted; the others by a sweep, if that finds no fault. */
 static void judge_gap(struct search *s, const struct gap *gap)
 {
-	if (s->gap_bad[gap->index]) {
-		judge(s, gap->start, gap->end, false);
+	if (!s->gap_bad[gap->index])
+		judge(s, gap->start, gap->end);
+	if (!any_open(s, gap->start, gap->end, false))
 		return;
-	}
-	for (size_t i = candidate_from(s, gap->start); i < s->count && s->candidates[i].address < gap->end; i++)
-		if (s->candidates[i].verdict == OPEN && mark_at(s, s->candidates[i].address) != UNKNOWN)
-			s->candidates[i].verdict = s->candidates[i].decoded ? PROVEN : REFUTED;
-	if (any_open(s, gap->start, gap->end, true))
-		judge(s, gap->start, gap->end, sweep(s, gap));
+	if (s->gap_bad[gap->index] || !sweep(s, gap))
+		disbelieve(s, gap->start, gap->end);
+	else
+		judge(s, gap->start, gap->end); /* what is still open then is an instruction, but nothing leads there */
 }
 
 static void read_gaps(struct search *s)
@@ -481,6 +545,9 @@ static void read_gaps(struct search *s)
 	for (size_t i = 0; i < s->count && !s->error; i++)
 		if (s->candidates[i].verdict == OPEN && gap_at(s, s->candidates[i].address, &gap))
 			judge_gap(s, &gap);
+	for (size_t i = 0; i < s->count; i++)
+		if (s->candidates[i].verdict == OPEN)
+			s->candidates[i].verdict = UNPROVEN;
 }
 
 /* --- the whole --- */
@@ -491,8 +558,9 @@ static int prove(struct search *s)
 	if (r)
 		return r;
 	s->ends = calloc(s->functions.count + 1, sizeof *s->ends);
-	s->gap_bad = calloc(s->functions.count + 1, 1);
-	if (!s->ends || !s->gap_bad)
+	s->believed = calloc(s->functions.count + 1, sizeof *s->believed);
+	s->gap_bad = calloc(s->functions.count + 1, sizeof *s->gap_bad);
+	if (!s->ends || !s->believed || !s->gap_bad)
 		return -ENOMEM;
 	/* Untouched pages of these cost nothing. */
 	for (unsigned i = 0; i < s->stretch_count; i++)
@@ -560,6 +628,7 @@ int zvm_sites_find(const struct zvm_elf_bytes *elf, struct zvm_sites *ret)
 	free(s.inner.list);
 	free(s.outer.list);
 	free(s.ends);
+	free(s.believed);
 	free(s.gap_bad);
 	if (r)
 		zvm_sites_free(ret);
