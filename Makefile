@@ -129,7 +129,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
 # Guest programs are ordinary ones; those that say so on their first line are static.
 $(BUILD)/box/%: tests/box/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
 	@mkdir -p $(@D)
@@ -195,4 +195,4 @@ clean:
 .PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install clean
 .SECONDARY:
 
--include $(BUILD)/bench.d $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d)
+-include $(BUILD)/bench.d $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
