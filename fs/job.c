@@ -276,6 +276,7 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	        .asker = zvm_records_asker(engine->records),
 	        .script = w->script->guest_path,
 	        .script_fd = script_fd,
+	        .script_digest = w->script->digest,
 	        .arguments = w->action.arguments,
 	        .environment = w->action.environment,
 	        .limits = w->action.limits,

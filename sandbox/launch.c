@@ -427,6 +427,7 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	launcher->control = -1;
 	launcher->plain = options->plain;
+	launcher->zygote.native_cpuid = options->native_cpuid;
 	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
 	if (launcher->pool > POOL_MAX)
 		launcher->pool = POOL_MAX;

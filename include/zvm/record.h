@@ -53,6 +53,8 @@ struct zvm_record {
 	unsigned refused_count;
 	char **walls;
 	unsigned wall_count;
+	char **unproven;
+	unsigned unproven_count;
 	bool not_vetted;
 	struct zvm_dependency *dependencies;
 	unsigned dependency_count;

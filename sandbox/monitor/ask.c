@@ -126,6 +126,7 @@ static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct
 	ret->mtime = reply.mtime;
 	if ((reply.flags & ZVM_REPLY_CONTENT) && !fd_count)
 		host_failed("the host has no room for another descriptor", -EMFILE);
+	ret->content = reply.content;
 	if (fd)
 		*fd = fd_count ? received : -1;
 	else if (fd_count)
@@ -195,6 +196,7 @@ static void recall(const struct remembered *r, struct answer *ret)
 	ret->inode = r->inode;
 	ret->mtime = r->mtime;
 	ret->content_size = 0;
+	ret->content = 0;
 	if (r->text_length)
 		memcpy(ret->text, block_at(r->text), r->text_length);
 	ret->text[r->text_length] = 0;
@@ -235,4 +237,16 @@ void ask_open(const char *path, bool follow, struct answer *ret, int *fd)
 void ask_warm(void)
 {
 	touch_ahead(memory(), offsetof(struct memory, entries) + PAGE_SIZE);
+}
+
+int ask_image(u32 content, bool *vetted)
+{
+	struct zvm_reply reply;
+	u32 fd_count = 0;
+	int fd = -1;
+	host_send(ZVM_ASK_KIND_IMAGE, 0, &content, sizeof content);
+	if (host_receive(arena->socket, &reply, sizeof reply, &fd, 1, &fd_count) != sizeof reply)
+		host_lost();
+	*vetted = !reply.error && !(reply.flags & ZVM_REPLY_UNVETTED);
+	return fd_count ? fd : -1;
 }

@@ -49,6 +49,14 @@ frame_t *task_frame(u32 task);
 extern bool frame_replaced; /* the handler has set every register itself: leave rax alone */
 void trap_install(void);
 
+/* instruction.c */
+enum instruction {
+	INSTRUCTION_OTHER,    /* not one of those: a fault like any other */
+	INSTRUCTION_ANSWERED, /* registers are set, and rip is behind it */
+	INSTRUCTION_UNDEFINED /* one that the fixed machine does not have */
+};
+enum instruction instruction_answer(frame_t *frame);
+
 /* signal.c */
 void signals_deliver(frame_t *frame); /* before returning to the guest */
 void signal_fault(frame_t *frame, int number, const struct siginfo *info);
