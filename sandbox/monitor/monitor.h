@@ -163,6 +163,7 @@ struct arena {
 	u64 random[8]; /* state of the generator (chance.c) */
 	u64 memory_limit, memory_used, memory_peak;
 	u64 calls;      /* system calls made */
+	u64 turn;       /* of which before the current task got the processor */
 	u64 next_timer; /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
@@ -261,6 +262,7 @@ void random_bytes(void *to, size_t n);
 int block(u64 channel, u64 deadline);
 void wake(u64 channel, u32 count); /* marks at most `count` waiters runnable, first come first served */
 void yield(void);
+void yield_if_long(void);
 bool signal_deliverable(void); /* an unblocked signal is pending on the current task */
 
 /* Channels: what may be waited for. */

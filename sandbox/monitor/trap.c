@@ -90,6 +90,7 @@ static void system_call(frame_t *frame)
 	u64 number = r->rax;
 	u64 a[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
 	frames[current_task] = frame;
+	yield_if_long();
 	current_call = number;
 	frame_replaced = false;
 	arena->calls++;
