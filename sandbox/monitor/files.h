@@ -101,6 +101,7 @@ struct place {
 #define EMPTY_OK 2u    /* "" names the directory descriptor itself */
 #define OPENING 8u     /* a host file will be opened for reading: ask for its content at once, which saves a question */
 #define WANT_PARENT 4u /* a missing last component is no error if its directory exists */
+#define RESOLVE(how) ((u32)(how) << 8) /* openat2's RESOLVE_* */
 
 /* Resolve a guest string relative to a directory descriptor (AT_FDCWD). 0 or -errno. */
 int place_find(s64 directory_fd, u64 guest_path, u32 flags, struct place *ret);

@@ -215,9 +215,9 @@ static int map_check_file(struct map_request *m, u64 fd)
 		return r;
 	if (!m->file.readable)
 		return -EACCES;
-	if (m->shared && (m->protection & PROT_WRITE) && !m->file.writable)
-		return -EACCES;
-	return 0;
+	if (!m->shared || !(m->protection & PROT_WRITE))
+		return 0;
+	return !m->file.writable ? -EACCES : m->file.sealed ? -EPERM : 0;
 }
 
 static int map_native(u64 at, const struct map_request *m)
@@ -237,6 +237,8 @@ static u32 map_area_flags(const struct map_request *m)
 	u32 flags = m->shared ? AREA_SHARED : 0;
 	if (!m->anonymous && m->file.private_node != NO_INDEX)
 		flags |= AREA_PRIVATE_FILE;
+	if (m->shared && !m->anonymous && (!m->file.writable || m->file.sealed))
+		flags |= AREA_READ_ONLY;
 	if (m->anonymous ? m->shared || (m->protection & PROT_WRITE) : !m->shared && (m->protection & PROT_WRITE))
 		flags |= AREA_CHARGED;
 	return flags;
@@ -324,6 +326,14 @@ s64 call_munmap(const u64 *a)
 	return r ? r : native_errno(native_unmap(a[0], size));
 }
 
+static bool may_be_written(const struct process *p, u64 start, u64 end)
+{
+	for (u32 i = area_index(p, start); i < p->area_count && p->areas[i].start < end; i++)
+		if (p->areas[i].flags & AREA_READ_ONLY)
+			return false;
+	return true;
+}
+
 static int charge_writable(struct process *p, u64 start, u64 end)
 {
 	u64 more = 0;
@@ -351,6 +361,8 @@ s64 call_mprotect(const u64 *a)
 	u32 protection = (u32)a[2] & PROT_ALL;
 	if (!range_valid(a[0], size) || !range_mapped(p, a[0], end) || p->area_count + 2 > AREAS_MAX)
 		return -ENOMEM;
+	if ((protection & PROT_WRITE) && !may_be_written(p, a[0], end))
+		return -EACCES;
 	area_split(p, a[0]);
 	area_split(p, end);
 	if ((protection & PROT_WRITE) && charge_writable(p, a[0], end))

@@ -111,6 +111,7 @@ struct area {
 #define AREA_HEAP 2u
 #define AREA_STACK 4u
 #define AREA_CHARGED 16u     /* counts against the memory limit */
+#define AREA_READ_ONLY 32u   /* shared, of a file that was not opened for writing */
 #define AREA_PRIVATE_FILE 8u /* pages of the arena: a file of the private tree, mapped shared */
 
 struct signal_action {
@@ -335,6 +336,7 @@ struct mapping {
 	u32 name;      /* string_keep'd path for /proc/self/maps */
 	bool writable; /* opened for writing: MAP_SHARED with PROT_WRITE is allowed */
 	bool readable;
+	bool sealed;      /* against writing */
 	u32 private_node; /* a file of the private tree, or NO_INDEX */
 };
 /* 0, -EBADF, -ENODEV (pipes, directories, made-up files that cannot be mapped), -EACCES. */
