@@ -134,6 +134,13 @@ s64 data_read(u32 index, u64 offset, u64 to, u64 n)
 	return (s64)n;
 }
 
+/* Who changes what a file says does not do so with the rights that it gives. */
+static void drop_privileges(struct node *node)
+{
+	if (node->mode & 06000)
+		node->mode &= ~(node->mode & 010 ? 06000u : 04000u);
+}
+
 static s64 write_pages(u32 index, u64 offset, u64 from, const void *kernel_from, u64 n)
 {
 	struct node *node = node_at(index);
@@ -160,6 +167,7 @@ static s64 write_pages(u32 index, u64 offset, u64 from, const void *kernel_from,
 		return error;
 	if (offset + done > node->size)
 		node->size = offset + done;
+	drop_privileges(node);
 	node->modified = node->changed = clock_peek();
 	return (s64)done;
 }
@@ -239,6 +247,7 @@ int data_resize(u32 index, u64 size)
 	else if (size % PAGE_SIZE || node->size % PAGE_SIZE)
 		data_punch(index, node->size, min_u64(page_up(node->size), size) - node->size);
 	node->size = size;
+	drop_privileges(node);
 	node->modified = node->changed = clock_peek();
 	return 0;
 }

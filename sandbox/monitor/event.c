@@ -164,10 +164,12 @@ static int put_timer(u64 address, const struct description *d)
 s64 call_timerfd_settime(const u64 *a)
 {
 	s64 error;
-	u64 interval, first;
+	u64 interval, first, given[4];
 	struct description *d = timer_get(a[0], &error);
 	if (!d)
 		return error;
+	if (GUEST_GET(given, a[2]))
+		return -EFAULT;
 	if (a[1] & ~3ull)
 		return -EINVAL;
 	int r = get_timespec(a[2], &interval);

@@ -34,13 +34,6 @@ CONSTANT(call_setpriority, a[0] > 2 ? -EINVAL : 0)
 CONSTANT(call_ioprio_get, 0)
 CONSTANT(call_ioprio_set, 0)
 CONSTANT(call_syslog, -EPERM)
-CONSTANT(call_sched_setparam, 0)
-CONSTANT(call_sched_setscheduler, (u32)a[1] == 0 || (u32)a[1] == 3 || (u32)a[1] == 5 ? 0 : -EPERM)
-CONSTANT(call_sched_getscheduler, 0)
-CONSTANT(call_sched_get_priority_max, a[0] == 1 || a[0] == 2 ? 99 : a[0] > 7 ? -EINVAL : 0)
-CONSTANT(call_sched_get_priority_min, a[0] == 1 || a[0] == 2 ? 1 : a[0] > 7 ? -EINVAL : 0)
-CONSTANT(call_sched_setaffinity, 0)
-CONSTANT(call_sched_setattr, 0)
 CONSTANT(call_membarrier, a[0] == 0 ? 0 : -EINVAL)
 CONSTANT(call_mbind, -ENOSYS)
 CONSTANT(call_set_mempolicy, -ENOSYS)
@@ -103,32 +96,132 @@ s64 call_getcpu(const u64 *a)
 	return 0;
 }
 
+/* --- scheduling: one processor, one policy for all --- */
+
+#define POLICY_NORMAL 0u
+#define POLICY_FIFO 1u
+#define POLICY_ROUND_ROBIN 2u
+#define POLICY_BATCH 3u
+#define POLICY_IDLE 5u
+#define POLICY_DEADLINE 6u
+
+/* 0, or why the task of that number cannot be asked about. */
+static s64 task_known(u64 tid)
+{
+	if ((s32)tid < 0)
+		return -EINVAL;
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].tid == (s32)tid && arena->tasks[i].state != TASK_FREE)
+			return 0;
+	return tid ? -ESRCH : 0;
+}
+
+static bool is_real_time(u32 policy)
+{
+	return policy == POLICY_FIFO || policy == POLICY_ROUND_ROBIN;
+}
+
+static bool is_policy(u32 policy)
+{
+	return policy <= POLICY_BATCH || policy == POLICY_IDLE || policy == POLICY_DEADLINE;
+}
+
+/* What an unprivileged user may choose changes nothing here; priorities are for real time, which he may not. */
+static s64 choose_policy(u32 policy, s32 priority)
+{
+	if (!is_policy(policy) || policy == POLICY_DEADLINE ||
+	    (is_real_time(policy) ? priority < 1 || priority > 99 : priority != 0))
+		return -EINVAL;
+	return is_real_time(policy) ? -EPERM : 0;
+}
+
+s64 call_sched_setscheduler(const u64 *a)
+{
+	s32 priority;
+	if ((s32)a[1] < 0 || !a[2])
+		return -EINVAL;
+	if (GUEST_GET(priority, a[2]))
+		return -EFAULT;
+	s64 r = task_known(a[0]);
+	return r ? r : choose_policy((u32)a[1] & ~0x40000000u /* SCHED_RESET_ON_FORK */, priority);
+}
+
+s64 call_sched_setparam(const u64 *a)
+{
+	const u64 arguments[3] = {a[0], POLICY_NORMAL, a[1]};
+	return call_sched_setscheduler(arguments);
+}
+
+s64 call_sched_getscheduler(const u64 *a)
+{
+	s64 r = task_known(a[0]);
+	return r ? r : POLICY_NORMAL;
+}
+
+s64 call_sched_get_priority_max(const u64 *a)
+{
+	return !is_policy((u32)a[0]) ? -EINVAL : is_real_time((u32)a[0]) ? 99 : 0;
+}
+
+s64 call_sched_get_priority_min(const u64 *a)
+{
+	return !is_policy((u32)a[0]) ? -EINVAL : is_real_time((u32)a[0]) ? 1 : 0;
+}
+
 s64 call_sched_getaffinity(const u64 *a)
 {
 	u64 one = 1;
-	if (a[1] < 8 || a[1] % 8)
+	if ((u32)a[1] < 8 || (u32)a[1] % 8)
 		return -EINVAL;
-	return GUEST_PUT(a[2], one) ? -EFAULT : 8;
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[2], one) ? -EFAULT : 8;
+}
+
+/* The one processor must be among those asked for. */
+s64 call_sched_setaffinity(const u64 *a)
+{
+	u64 mask = 0;
+	if (guest_read(&mask, a[2], min_u64((u32)a[1], sizeof mask)))
+		return -EFAULT;
+	s64 r = task_known(a[0]);
+	return r ? r : mask & 1 ? 0 : -EINVAL;
 }
 
 s64 call_sched_getparam(const u64 *a)
 {
 	u32 zero = 0;
-	return GUEST_PUT(a[1], zero);
+	if (!a[1])
+		return -EINVAL;
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[1], zero);
 }
 
 s64 call_sched_rr_get_interval(const u64 *a)
 {
 	u64 interval[2] = {0, 4000000};
-	return GUEST_PUT(a[1], interval);
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[1], interval);
 }
 
+/* struct sched_attr: size, policy, flags, nice, priority, then deadlines. */
 s64 call_sched_getattr(const u64 *a)
 {
 	u32 attributes[12] = {48};
-	if (a[2] < sizeof attributes)
+	if (!a[1] || (u32)a[2] < sizeof attributes || (u32)a[2] > PAGE_SIZE || a[3])
 		return -EINVAL;
-	return GUEST_PUT(a[1], attributes);
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[1], attributes);
+}
+
+s64 call_sched_setattr(const u64 *a)
+{
+	u32 attributes[12];
+	if (!a[1] || (s32)a[0] < 0 || a[2])
+		return -EINVAL;
+	if (GUEST_GET(attributes, a[1]))
+		return -EFAULT;
+	s64 r = task_known(a[0]);
+	return r ? r : choose_policy(attributes[1], (s32)attributes[5]);
 }
 
 /* capget and capset: version 3, no capability. */

@@ -341,7 +341,9 @@ static int put_timer(u64 to, const struct timer *timer)
 s64 call_timer_settime(const u64 *a)
 {
 	struct timer *timer = timer_of(a[0]);
-	u64 interval, first;
+	u64 interval, first, given[4];
+	if (GUEST_GET(given, a[2]))
+		return -EFAULT;
 	if (!timer)
 		return -EINVAL;
 	int r = get_timespec(a[2], &interval);
