@@ -319,7 +319,8 @@ void ask_open(const char *path, bool follow, struct answer *ret, int *fd);
 /* --- memory.c, for /proc/self/maps and exec --- */
 void memory_maps_text(struct process *process, struct text *text, bool smaps);
 u64 memory_mapped_bytes(struct process *process);
-/* Native pages changed under a shared private file (truncate): nothing to do, the pages are shared. */
+/* A private file that has been mapped ends elsewhere now; both page-aligned. */
+void memory_file_resized(u32 private_node, u64 old_end, u64 new_end);
 
 /* --- files.h side: what file.c offers the rest (all written against descriptors of process_self()) --- */
 void files_start(void); /* once a run: the private tree, and descriptors 0-2 of process 0 */
@@ -337,6 +338,7 @@ struct mapping {
 	bool writable; /* opened for writing: MAP_SHARED with PROT_WRITE is allowed */
 	bool readable;
 	bool sealed;      /* against writing */
+	bool zeros;       /* /dev/zero: as if it were anonymous */
 	u32 private_node; /* a file of the private tree, or NO_INDEX */
 };
 /* 0, -EBADF, -ENODEV (pipes, directories, made-up files that cannot be mapped), -EACCES. */
@@ -347,6 +349,8 @@ int files_mapping(int fd, struct mapping *ret);
  * least 1).
  */
 u32 files_page(u32 private_node, u64 offset, bool allocate, u32 *run);
+/* The size of a private file that is being mapped: from then on memory_file_resized is told of each change. */
+u64 files_mapped_size(u32 private_node);
 /* Keep a string for the life of the run (deduplicated); its index, NO_INDEX when full. */
 u32 string_keep(const char *s);
 const char *string_at(u32 string);

@@ -429,6 +429,9 @@ int files_mapping(int fd, struct mapping *ret)
 		ret->native_fd = d->native_fd;
 		return 0;
 	}
+	ret->zeros = d->kind == KIND_DEVICE && d->device == DEVICE_ZERO;
+	if (ret->zeros)
+		return 0;
 	if (d->kind != KIND_NODE)
 		return -ENODEV;
 	ret->private_node = d->node;
