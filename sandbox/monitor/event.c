@@ -69,11 +69,9 @@ static s64 wait_ready(const struct description *d, u64 deadline)
 /* Takes the lowest of the signals that are ready, as struct signalfd_siginfo. */
 static void take_signal(const struct description *d, u8 out[128])
 {
-	u32 number = (u32)__builtin_ctzll(signals_ready(d)) + 1, uid = 1000;
-	struct process *p = process_self();
-	bool for_task = task_self()->signal_pending >> (number - 1) & 1;
-	struct signal_info info = for_task ? task_self()->pending_info[number] : p->pending_info[number];
-	*(for_task ? &task_self()->signal_pending : &p->signal_pending) &= ~(1ull << (number - 1));
+	u32 uid = 1000;
+	struct signal_info info;
+	u32 number = (u32)signal_take(d->value, &info);
 	memset(out, 0, 128);
 	memcpy(out, &number, 4);
 	memcpy(out + 8, &info.code, 4);

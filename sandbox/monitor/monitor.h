@@ -61,6 +61,15 @@ struct signal_info {
 	u64 value;
 };
 
+/* A real-time signal behind one that waits already. */
+struct queued_signal {
+	s32 owner; /* pid, or -tid: of one task; 0: free */
+	s32 number;
+	u64 sequence;
+	struct signal_info info;
+};
+#define QUEUED_MAX 256
+
 struct timer {
 	u32 in_use;
 	s32 signal; /* 0: none */
@@ -168,6 +177,8 @@ struct arena {
 	u64 refused[ZVM_CALLS_MAX / 64];
 	u32 refused_count, running;
 	char refused_detail[ZVM_REFUSED_MAX][48];
+	struct queued_signal queued[QUEUED_MAX];
+	u32 queued_count;
 	s32 next_pid;
 	s32 first_status; /* wait status of pid 1 once it has ended */
 	char first_message[256];
@@ -289,7 +300,11 @@ static inline u64 channel_poll(void)
 } /* any readiness changed */
 
 /* --- signal.c --- */
-void signal_send(struct process *process, int number); /* queue it; delivered on return to the guest */
+/* Queue it; delivered on return to the guest. -EAGAIN: real-time signals wait without end. */
+s64 signal_post(struct process *process, int number, const struct signal_info *info);
+void signal_send(struct process *process, int number); /* the same, from the kernel and with nothing to tell */
+bool signal_posted(const struct process *process, int number, s32 code, s32 pid); /* such a one waits */
+int signal_take(u64 set, struct signal_info *info); /* the lowest that waits for the current task, or 0 */
 void run_end(u32 end, int status,
              const char *message) NORETURN; /* report to the host and die, with every process of the box */
 

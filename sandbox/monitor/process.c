@@ -121,13 +121,12 @@ static void tell_parent(struct process *p)
 		return;
 	}
 	int status = p->exit_status;
-	parent->pending_info[SIGCHLD] =
-	        (struct signal_info){.code = status & 0x7f ? 2 /* CLD_KILLED */ : 1 /* CLD_EXITED */,
-	                             .pid = p->pid,
-	                             .status = status & 0x7f ? status & 0x7f : status >> 8};
+	const struct signal_info info = {.code = status & 0x7f ? 2 /* CLD_KILLED */ : 1 /* CLD_EXITED */,
+	                                 .pid = p->pid,
+	                                 .status = status & 0x7f ? status & 0x7f : status >> 8 & 0xff};
 	if (parent->actions[SIGCHLD].handler == (u64)SIG_IGN || parent->actions[SIGCHLD].flags & SA_NOCLDWAIT)
 		p->in_use = 0;
-	signal_send(parent, SIGCHLD);
+	(void)signal_post(parent, SIGCHLD, &info);
 	wake(channel_child((u32)(parent - arena->processes)), 1);
 }
 
