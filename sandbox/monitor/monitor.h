@@ -155,6 +155,9 @@ struct process {
 	u64 signal_pending;
 	struct signal_info pending_info[65];
 	struct timer timers[TIMERS_MAX];
+	s32 nice, death_signal; /* prctl(PR_SET_PDEATHSIG) */
+	u32 dumpable, keeps_capabilities, subreaper;
+	u64 timer_slack;
 	u64 limits[16][2]; /* RLIMIT_*: soft, hard, as the guest sees and sets them */
 	char name[16];
 };
