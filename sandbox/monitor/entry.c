@@ -126,6 +126,8 @@ static void first_process(void)
 		p->descriptors[i].description = NO_INDEX;
 	format(p->directory, sizeof p->directory, "/home/zvm");
 	limits_start(p);
+	p->dumpable = 1;
+	p->timer_slack = 50000;
 	t->state = TASK_RUNNABLE;
 	t->tid = 1;
 	t->deadline = NEVER;

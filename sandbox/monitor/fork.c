@@ -33,6 +33,8 @@ static void copy_process(struct process *to, const struct process *from)
 	to->token = 0;
 	to->zombie = 0;
 	to->signal_pending = 0;
+	to->death_signal = 0;
+	to->subreaper = 0;
 	memset(to->timers, 0, sizeof to->timers);
 }
 

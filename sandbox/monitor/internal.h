@@ -77,6 +77,7 @@ u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
+bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
 
 /* chance.c */
 void random_seed(const unsigned char seed[32]);

@@ -131,6 +131,8 @@ static void undefined(frame_t *frame)
 static void fault(int number, const struct siginfo *info, frame_t *frame)
 {
 	u64 rip = frame->uc_mcontext.rip;
+	if (number == SIGBUS && memory_fault((u64)info->si_addr))
+		return;
 	if (in_copy(rip)) {
 		frame->uc_mcontext.rip = (u64)guest_copy_fault;
 		return;
