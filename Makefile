@@ -129,7 +129,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
 # Guest programs are ordinary ones; those that say so on their first line are static.
 $(BUILD)/box/%: tests/box/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread $$(head -n 1 $< | grep -q static && echo -static) \
+		$$(head -n 1 $< | grep -q 'without libc' && echo -nostdlib -fno-stack-protector) -o $@ $< -lm
 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
 	@mkdir -p $(@D)
