@@ -154,16 +154,15 @@ static int take_input(struct zvm_store *store, int *ret)
 {
 	struct stat st;
 	char buffer[65536];
-	if (fstat(STDIN_FILENO, &st) < 0) {
-		*ret = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		st.st_mode = 0;
-	} else if (S_ISREG(st.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0) {
+	if (fstat(STDIN_FILENO, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0) {
 		*ret = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 		return *ret < 0 ? -errno : 0;
 	}
 	zvm_autofd int fd = -1;
 	int r = zvm_store_begin(store, &fd);
-	while (r == 0 && st.st_mode) {
+	while (r == 0) {
 		ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
 		if (n < 0 && errno == EINTR)
 			continue;
