@@ -201,7 +201,8 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 	default:
 		if (o->error == -ENOSPC)
 			return say(w->story, -ENOSPC, "the store is full");
-		return say(w->story, -EIO, o->message ? o->message : "the box broke down; see the log");
+		return say(w->story, o->error == -ENOMEM ? o->error : -EIO,
+		           o->message ? o->message : "the box broke down; see the log");
 	}
 }
 

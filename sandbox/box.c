@@ -184,6 +184,17 @@ static void set_message(struct zvm_box_outcome *out, char *message)
 	out->message = message;
 }
 
+/* No result, and the guest never heard why. */
+static void blame_host(struct zvm_box_outcome *out, int error)
+{
+	char *text;
+	out->end = ZVM_END_BROKEN;
+	out->error = error;
+	if (asprintf(&text, "%s: %s", out->message ? out->message : "the host cannot read a file", strerror(-error)) >=
+	    0)
+		set_message(out, text);
+}
+
 static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 {
 	const struct zvm_report *r = &run->report;
@@ -206,6 +217,8 @@ static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 	}
 	if (r->message[0])
 		set_message(out, printable(r->message, sizeof r->message));
+	if (r->end == ZVM_REPORT_HOST_FAILED)
+		blame_host(out, r->status > 0 && r->status < 4096 ? -r->status : -EIO);
 }
 
 /* Without a report: which wall did it run into? */
@@ -240,6 +253,10 @@ static void judge(const struct run *run, struct zvm_box_outcome *out)
 		judge_report(run, out);
 	else
 		judge_death(run, out);
+	if (zvm_broker_trouble(run->broker) && !run->cancelled && !run->timed_out) {
+		set_message(out, NULL);
+		blame_host(out, zvm_broker_trouble(run->broker));
+	}
 	if (out->stdout_size > limit || out->stderr_size > limit)
 		out->end = ZVM_END_OUTPUT;
 }

@@ -38,6 +38,7 @@ struct zvm_broker {
 	int socket;
 	struct asked *asked;
 	unsigned count, open_count;
+	int trouble; /* -errno: a question has not been answered as another time it would be */
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -133,7 +134,7 @@ static int reopen(struct zvm_broker *broker, struct asked *a)
 }
 
 /* The first answer to this question, now or earlier. 0 or -errno. */
-static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
 	struct asked *a = find_asked(broker, q);
 	if (!a) {
@@ -162,6 +163,19 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 	return 0;
 }
 
+static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+{
+	int r = find_or_ask(broker, q, ret);
+	if (r && r != -ENFILE && !broker->trouble)
+		broker->trouble = r;
+	return r;
+}
+
+int zvm_broker_trouble(const struct zvm_broker *broker)
+{
+	return broker->trouble;
+}
+
 int zvm_broker_ask(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret)
 {
 	struct zvm_broker *broker = context;
@@ -172,8 +186,10 @@ int zvm_broker_ask(void *context, const struct zvm_question *question, bool want
 	*ret = a->dependency.answer;
 	ret->text = a->dependency.answer.text ? strdup(a->dependency.answer.text) : NULL;
 	ret->fd = want_fd && a->fd >= 0 ? fcntl(a->fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (want_fd && a->fd >= 0 && ret->fd < 0)
-		return -errno;
+	if (want_fd && a->fd >= 0 && ret->fd < 0) {
+		broker->trouble = -errno;
+		return broker->trouble;
+	}
 	return 0;
 }
 
@@ -215,8 +231,8 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (strlen(path) != ask->text_length || *path != '/' || ask->text_length >= ZVM_PATH_MAX)
 		return -EPROTO;
 	int r = look_up(broker, &question, &a);
-	/* Trouble of ours must not look like an answer: the guest gets EIO
-	 * and the run is not remembered as it says so. */
+	/* Trouble of ours must not look like an answer: the guest is told something, but the run will have no result.
+	 */
 	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
 }
 

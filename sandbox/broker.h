@@ -19,6 +19,9 @@ zvm_asker zvm_broker_ask;
 /* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense. */
 int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
 
+/* -errno of the first question that could not be answered for a reason of ours; 0: there was none. */
+int zvm_broker_trouble(const struct zvm_broker *broker);
+
 /* Hands over the dependencies. */
 void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
 

@@ -156,6 +156,7 @@ enum zvm_report_end {
 	ZVM_REPORT_OUTPUT_LIMIT = 3,
 	ZVM_REPORT_DEADLOCK = 4,
 	ZVM_REPORT_START_FAILED = 5, /* the image could not be mapped: status is the errno */
+	ZVM_REPORT_HOST_FAILED = 6,  /* the host did not do what it does for others: status is the errno */
 };
 
 /* Bits of zvm_report.remarks. */

@@ -121,6 +121,8 @@ static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct
 	ret->inode = reply.inode;
 	ret->content_size = reply.content_size;
 	ret->mtime = reply.mtime;
+	if ((reply.flags & ZVM_REPLY_CONTENT) && !fd_count)
+		host_failed("the host has no room for another descriptor", -EMFILE);
 	if (fd)
 		*fd = fd_count ? received : -1;
 	else if (fd_count)

@@ -229,3 +229,8 @@ void run_end(u32 end, int status, const char *message)
 	host_send(ZVM_ASK_KIND_REPORT, 0, &report, sizeof report);
 	native_exit(0);
 }
+
+void host_failed(const char *what, s64 error)
+{
+	run_end(ZVM_REPORT_HOST_FAILED, (int)-error, what);
+}

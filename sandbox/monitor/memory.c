@@ -172,8 +172,11 @@ static void remark_executable(u32 protection, bool file_backed)
 		arena->remarks |= ZVM_REMARK_NOT_VETTED;
 }
 
+/* Room, addresses and rights have been checked by now: what is left is the host's own shortage, or its noexec. */
 static int native_errno(s64 result)
 {
+	if (result == -ENOMEM || result == -EAGAIN || result == -EPERM)
+		host_failed("the host has no memory to map, or does not let it be executed", result);
 	return result < 0 ? (int)result : 0;
 }
 
@@ -194,7 +197,7 @@ static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 n
 		else
 			r = native_map(at + done, step, (int)protection, shared ? MAP_SHARED : MAP_PRIVATE,
 			               arena->arena_fd, page_offset(page));
-		if (r < 0)
+		if (native_errno(r))
 			return (int)r;
 		done += step;
 	}
@@ -380,8 +383,8 @@ s64 call_brk(const u64 *a)
 	} else if (new > old) {
 		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX || memory_charge(new - old))
 			return (s64)p->break_end;
-		if (native_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		               0) < 0) {
+		if (native_errno(native_map(old, new - old, PROT_READ | PROT_WRITE,
+		                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
 			memory_uncharge(new - old);
 			return (s64)p->break_end;
 		}

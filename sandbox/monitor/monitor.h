@@ -291,6 +291,11 @@ static inline u64 channel_poll(void)
 void signal_send(struct process *process, int number); /* queue it; delivered on return to the guest */
 void run_end(u32 end, int status,
              const char *message) NORETURN; /* report to the host and die, with every process of the box */
+/*
+ * The host refuses what the guest may have by our own count (a limit set by whoever started zvm, a full disk). Telling
+ * the guest would make its result depend on that; so there will be none.
+ */
+void host_failed(const char *what, s64 error) NORETURN;
 
 /* --- trap.c: refusing --- */
 /* Note a refused call for `info` and give back the errno: return refuse("socket(AF_INET)", EAFNOSUPPORT). detail NULL:
