@@ -170,6 +170,13 @@ static unsigned pool_size(const struct launcher_process *l)
 	return n;
 }
 
+/* A box that waits reads the end of its socket and exits. */
+static void put_away(struct box *box)
+{
+	zvm_close_pointer(&box->socket);
+	box->socket = -1;
+}
+
 static int fork_box_with_retry(struct launcher_process *l)
 {
 	int r = fork_box(l);
@@ -360,6 +367,8 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 	zvm_wall_empty_root(launcher->zygote.reports);
 	int32_t result = l.signals < 0 ? l.signals : start_zygote(&l);
 	result = result ? result : fork_box(&l);
+	if (result == 0 && !l.pool)
+		put_away(pooled(&l)); /* it was only to show that boxes can be made */
 	zvm_packet_send(control, &result, sizeof result, NULL, 0, NULL, 0);
 	if (result == 0)
 		serve(&l);
@@ -431,6 +440,8 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
 	if (launcher->pool > POOL_MAX)
 		launcher->pool = POOL_MAX;
+	if (options->fresh)
+		launcher->pool = 0;
 	pthread_mutex_init(&launcher->lock, NULL);
 	struct zvm_wall_report *reports = mmap(NULL, sizeof(struct zvm_wall_report) * ZVM_WALL_COUNT,
 	                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

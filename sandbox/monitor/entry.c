@@ -56,6 +56,13 @@ static void unmap_the_rest(void)
 	}
 }
 
+/* execve would: the launcher's thread pointer is a random address that a guest could read. */
+static void clear_segment_bases(void)
+{
+	native_call(__NR_arch_prctl, ARCH_SET_FS, 0, 0, 0, 0, 0);
+	native_call(__NR_arch_prctl, ARCH_SET_GS, 0, 0, 0, 0, 0);
+}
+
 static void install_filter(const struct zvm_filter_instruction *instructions, u32 count)
 {
 	struct {
@@ -87,6 +94,7 @@ void zygote_main(const struct zvm_handoff *given)
 {
 	memcpy(&handoff, given, sizeof handoff);
 	unmap_the_rest();
+	clear_segment_bases();
 	stack_slot_use(0);
 	trap_install();
 	install_filter(handoff.redirect, handoff.redirect_count);

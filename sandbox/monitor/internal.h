@@ -65,6 +65,11 @@ int signal_wait_status(int number);
 
 void signal_mask_for_call(u64 mask); /* ppoll, pselect, epoll_pwait, sigsuspend: until the call returns */
 
+/* state.c: floating-point and vector registers, for signal frames; 0 or -EFAULT */
+#define STATE_ROOM 3072 /* one size for every processor, so that stack addresses do not tell them apart */
+int state_save(u64 to, const frame_t *frame);
+int state_restore(frame_t *frame, u64 from);
+
 /* time.c */
 int get_timespec(u64 from, u64 *ns);
 void timers_fire(void); /* send what the clock has passed */
