@@ -9,14 +9,15 @@
 struct zvm_broker;
 
 int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **ret);
-/* The box's socket, once there is one; stays the caller's. */
-void zvm_broker_attach(struct zvm_broker *broker, int socket);
+/* The box's socket, once there is one; stays the caller's, and will not block. 0 or -errno. */
+int zvm_broker_attach(struct zvm_broker *broker, int socket);
 void zvm_broker_free(struct zvm_broker *broker);
 
 /* zvm_asker: a question of ours, recorded like one of the guest's. */
 zvm_asker zvm_broker_ask;
 
-/* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense. */
+/* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense, or
+ * does not listen. */
 int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
 
 /* Hands over the dependencies. */

@@ -5,7 +5,7 @@
  * writable, shared anonymous ones at once), so that ENOMEM comes at the same call in every run, whatever the host has
  * free.
  */
-#include "internal.h"
+#include "files.h"
 
 #define HINT_LIMIT ZVM_GUEST_END
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -220,12 +220,30 @@ static int map_check_file(struct map_request *m, u64 fd)
 	return 0;
 }
 
+/*
+ * Shared anonymous memory is a nameless file of the arena, all of its pages taken at once. The wall knows no other:
+ * what the kernel itself shares anonymously, none of its limits counts.
+ */
+static int map_make_shared(struct map_request *m)
+{
+	u32 run, node = m->size <= arena->memory_limit ? node_new(S_IFREG | 0600, 1000) : NO_INDEX;
+	if (node == NO_INDEX)
+		return -ENOMEM;
+	for (u64 at = 0; at < m->size; at += PAGE_SIZE)
+		if (files_page(node, at, true, &run) == NO_INDEX) {
+			node_release(node);
+			return -ENOMEM;
+		}
+	node_at(node)->size = m->size;
+	m->file.private_node = node;
+	return 0;
+}
+
 static int map_native(u64 at, const struct map_request *m)
 {
-	if (m->anonymous)
+	if (m->anonymous && !m->shared)
 		return native_errno(native_map(at, m->size, (int)m->protection,
-		                               (m->shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_ANONYMOUS,
-		                               -1, 0));
+		                               MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0));
 	if (m->file.private_node != NO_INDEX)
 		return map_private_file(at, m->size, m->protection, m->shared, m->file.private_node, m->offset);
 	return native_errno(
@@ -235,9 +253,9 @@ static int map_native(u64 at, const struct map_request *m)
 static u32 map_area_flags(const struct map_request *m)
 {
 	u32 flags = m->shared ? AREA_SHARED : 0;
-	if (!m->anonymous && m->file.private_node != NO_INDEX)
+	if ((m->anonymous && m->shared) || m->file.private_node != NO_INDEX)
 		flags |= AREA_PRIVATE_FILE;
-	if (m->anonymous ? m->shared || (m->protection & PROT_WRITE) : !m->shared && (m->protection & PROT_WRITE))
+	if (!m->shared && (m->protection & PROT_WRITE))
 		flags |= AREA_CHARGED;
 	return flags;
 }
@@ -295,16 +313,22 @@ s64 call_mmap(const u64 *a)
 		native_unmap(at, m.size);
 		return -ENOMEM;
 	}
-	r = map_native(at, &m);
+	bool nameless = m.anonymous && m.shared;
+	r = nameless ? map_make_shared(&m) : 0;
+	r = r ? r : map_native(at, &m);
 	if (r) {
 		if (area_flags & AREA_CHARGED)
 			memory_uncharge(m.size);
+		if (nameless && m.file.private_node != NO_INDEX)
+			node_release(m.file.private_node);
 		native_unmap(at, m.size);
 		return r;
 	}
 	remark_executable(m.protection, !m.anonymous);
 	memory_add(at, at + m.size, m.protection, area_flags, m.anonymous ? 0 : m.offset,
 	           m.anonymous ? 0 : m.file.inode, m.file.name, m.file.private_node);
+	if (nameless)
+		node_release(m.file.private_node); /* it stays while it is mapped */
 	return (s64)at;
 }
 
