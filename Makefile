@@ -57,9 +57,9 @@ SOURCES = $(filter-out fs/main.c,$(wildcard fs/*.c)) $(wildcard sandbox/*.c)
 OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/sandbox/monitor_image.o
 MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) $(BUILD)/sandbox/monitor/entry_S.o
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c))
+GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.c tests/fuzz/*.c contrib/bench/*.c)
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.c tests/box/escape/*.[ch] tests/fuzz/*.c contrib/bench/*.c)
 
 # --- what has to be there first ---
 
@@ -129,9 +129,9 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
 	$(CC) $(CFLAGS_ALL) $(LINK) -I sandbox/monitor -o $@ $< $(BUILD)/libzvm.a $(LIBRARIES) -lcmocka
 
 # Guest programs are ordinary ones; those that say so on their first line are static.
-$(BUILD)/box/%: tests/box/%.c
+$(BUILD)/box/%: tests/box/%.c $(wildcard tests/box/escape/*.h) sandbox/protocol.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP $$(head -n 1 $< | grep -q static && echo -static) \
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP -I sandbox $$(head -n 1 $< | grep -q static && echo -static) \
 		$$(head -n 1 $< | grep -q 'without libc' && echo -nostdlib -fno-stack-protector) -o $@ $< -lm
 
 # What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.

@@ -41,7 +41,10 @@ static void copy_process(struct process *to, const struct process *from)
 /* The native half: 0 in the child, once it has its turn; the child's native pid or -errno in the parent. */
 s64 fork_native(void)
 {
-	return native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	s64 pid = native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0)
+		follow_launcher();
+	return pid;
 }
 
 static void undo_process(struct process *child)

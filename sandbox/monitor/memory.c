@@ -5,7 +5,7 @@
  * writable, shared anonymous ones at once), so that ENOMEM comes at the same call in every run, whatever the host has
  * free.
  */
-#include "internal.h"
+#include "files.h"
 
 #define HINT_LIMIT ZVM_GUEST_END
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -294,12 +294,30 @@ static int map_check_file(struct map_request *m, u64 fd)
 	return !m->file.writable ? -EACCES : m->file.sealed ? -EPERM : 0;
 }
 
+/*
+ * Shared anonymous memory is a nameless file of the arena, all of its pages taken at once. The wall knows no other:
+ * what the kernel itself shares anonymously, none of its limits counts.
+ */
+static int map_make_shared(struct map_request *m)
+{
+	u32 run, node = m->size <= arena->memory_limit ? node_new(S_IFREG | 0600, 1000) : NO_INDEX;
+	if (node == NO_INDEX)
+		return -ENOMEM;
+	for (u64 at = 0; at < m->size; at += PAGE_SIZE)
+		if (files_page(node, at, true, &run) == NO_INDEX) {
+			node_release(node);
+			return -ENOMEM;
+		}
+	node_at(node)->size = m->size;
+	m->file.private_node = node;
+	return 0;
+}
+
 static int map_native(u64 at, const struct map_request *m)
 {
-	if (m->anonymous)
+	if (m->anonymous && !m->shared)
 		return native_errno(native_map(at, m->size, (int)m->protection,
-		                               (m->shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_ANONYMOUS,
-		                               -1, 0));
+		                               MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0));
 	if (m->file.private_node != NO_INDEX)
 		return map_private_file(at, m->size, m->protection, m->shared, m->file.private_node, m->offset);
 	return native_errno(native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE,
@@ -309,13 +327,13 @@ static int map_native(u64 at, const struct map_request *m)
 static u32 map_area_flags(const struct map_request *m)
 {
 	u32 flags = m->shared ? AREA_SHARED : 0;
-	if (!m->anonymous && m->file.private_node != NO_INDEX)
+	if ((m->anonymous && m->shared) || m->file.private_node != NO_INDEX)
 		flags |= AREA_PRIVATE_FILE;
 	if (m->image >= 0)
 		flags |= AREA_PREPARED;
 	if (m->shared && !m->anonymous && (!m->file.writable || m->file.sealed))
 		flags |= AREA_READ_ONLY;
-	if (m->anonymous ? m->shared || (m->protection & PROT_WRITE) : !m->shared && (m->protection & PROT_WRITE))
+	if (!m->shared && (m->protection & PROT_WRITE))
 		flags |= AREA_CHARGED;
 	return flags;
 }
@@ -333,24 +351,37 @@ static u64 map_address(const struct process *p, u64 hint, u64 size, u64 flags)
 	return place_below(p, size, MAP_TOP, MAP_BOTTOM);
 }
 
-static int map_area(const struct map_request *m, const struct area *area)
+static int map_area(struct map_request *m, u64 at)
 {
-	u64 at = area->start;
+	bool nameless = m->anonymous && m->shared;
+	struct area area = {.start = at,
+	                    .end = at + m->size,
+	                    .protection = m->protection,
+	                    .flags = map_area_flags(m),
+	                    .offset = m->anonymous ? 0 : m->offset,
+	                    .inode = m->anonymous ? 0 : m->file.inode,
+	                    .name = m->file.name,
+	                    .content = m->file.content};
 	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
-	areas_remove(process_self(), at, area->end);
-	if ((area->flags & AREA_CHARGED) && memory_charge(m->size)) {
+	areas_remove(process_self(), at, area.end);
+	if ((area.flags & AREA_CHARGED) && memory_charge(m->size)) {
 		native_unmap(at, m->size);
 		return -ENOMEM;
 	}
-	int r = map_native(at, m);
+	int r = nameless ? map_make_shared(m) : 0;
+	r = r ? r : map_native(at, m);
 	if (r) {
-		if (area->flags & AREA_CHARGED)
+		if (area.flags & AREA_CHARGED)
 			memory_uncharge(m->size);
 		native_unmap(at, m->size);
-		return r;
+	} else {
+		area.node = m->file.private_node;
+		remark_executable(&area, m->protection);
+		r = add_area(&area);
 	}
-	remark_executable(area, m->protection);
-	return add_area(area);
+	if (nameless && m->file.private_node != NO_INDEX)
+		node_release(m->file.private_node); /* it stays while it is mapped */
+	return r;
 }
 
 s64 call_mmap(const u64 *a)
@@ -389,16 +420,7 @@ s64 call_mmap(const u64 *a)
 		return -ENOMEM;
 	if ((m.protection & PROT_EXEC) && !m.anonymous && m.file.private_node == NO_INDEX)
 		m.image = image_of(m.file.content);
-	struct area area = {at,
-	                    at + m.size,
-	                    m.protection,
-	                    map_area_flags(&m),
-	                    m.anonymous ? 0 : m.offset,
-	                    m.anonymous ? 0 : m.file.inode,
-	                    m.file.name,
-	                    m.file.private_node,
-	                    m.file.content};
-	r = map_area(&m, &area);
+	r = map_area(&m, at);
 	if (m.image >= 0)
 		native_close(m.image);
 	return r ? r : (s64)at;
