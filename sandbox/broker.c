@@ -46,7 +46,7 @@ struct zvm_broker {
 	struct asked *asked;
 	struct asked **contents; /* by number - 1: what this box may have as an image */
 	unsigned count, open_count, content_count;
-	int trouble; /* -errno: a question has not been answered as another time it would be */
+	int trouble;     /* -errno: a question has not been answered as another time it would be */
 	char **unproven; /* "PATH: N" */
 	unsigned unproven_count;
 	size_t texts;

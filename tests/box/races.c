@@ -249,8 +249,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = {{"counter", counter}, {"yields", yields}, {"mutex", mutex},       {"semaphores", semaphores}, {"stacks", stacks},
-	           {"writers", writers}, {"output", output}, {"children", children}, {"memory", memory}};
+	} all[] = {{"counter", counter},       {"yields", yields},     {"mutex", mutex},
+	           {"semaphores", semaphores}, {"stacks", stacks},     {"writers", writers},
+	           {"output", output},         {"children", children}, {"memory", memory}};
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
 		if (!strcmp(argv[1], all[i].name)) {
 			all[i].run();
