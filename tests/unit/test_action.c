@@ -201,6 +201,7 @@ static struct zvm_dependency dependencies[] = {
 };
 
 static char *refused[] = {(char[]){"socket(AF_INET)"}, (char[]){""}};
+static char message[] = "killed by SIGSEGV at 0x1234";
 static char *walls[] = {(char[]){"seccomp"}};
 
 static struct zvm_record full_record(void)
@@ -213,7 +214,7 @@ static struct zvm_record full_record(void)
 	        .nonce = UINT64_MAX,
 	        .out = {{1, 2, 0, 0}, 3},
 	        .err = {{4, 5, 6, 0}, UINT64_MAX},
-	        .message = (char[]){"killed by SIGSEGV at 0x1234"},
+	        .message = message,
 	        .wall_us = 10,
 	        .cpu_us = 11,
 	        .max_rss_kib = 12,

@@ -123,7 +123,7 @@ static void a_young_file_written_twice_in_one_tick_gives_both_contents(void **st
 {
 	(void)state;
 	for (int i = 0; i < 50; i++) {
-		char text[8];
+		char text[16];
 		snprintf(text, sizeof text, "%06d", i);
 		zvm_autofd int fd = open(FILE_, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 		assert_int_equal(pwrite(fd, text, 6, 0), 6);
