@@ -4,7 +4,8 @@
  *     how (1 byte), length (2 bytes, little-endian), that many bytes
  *
  * how & 7: 0 the bytes are the whole packet; else they are the text of an ask of that kind, with a true length.
- * how & 8: flags are ZVM_ASK_NOFOLLOW; how & 16: a descriptor comes along; how & 32: replies are not read until later.
+ * how & 8: flags are ZVM_ASK_NOFOLLOW; how & 16: a descriptor comes along; how & 32: replies are not read until later;
+ * how & 64: the store is full, so that no file can be kept.
  *
  * Whatever is sent, the host lives on, opens nothing but regular files and directories of the view, gives them out
  * read-only, answers each ask once, never waits for the box, and has no descriptor more afterwards.
@@ -29,6 +30,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static char home[64];
 static struct zvm_view *view;
+static int full, was_full;
 
 static void require(int promise)
 {
@@ -41,6 +43,9 @@ static void require(int promise)
 static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_digest *ret, int *ret_fd)
 {
 	(void)context, (void)bytes;
+	was_full |= full;
+	if (full)
+		return -ENOSPC;
 	*ret = (struct zvm_digest){.low = size};
 	if (ret_fd)
 		*ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -69,6 +74,9 @@ static int keep_file(void *context, int fd, const struct stat *st, struct zvm_di
 	require(n > 0 && S_ISREG(st->st_mode));
 	path[n] = 0;
 	require(is_in_view(path));
+	was_full |= full;
+	if (full)
+		return -ENOSPC;
 	*ret_size = (uint64_t)st->st_size;
 	*ret = (struct zvm_digest){.low = (uint64_t)st->st_ino};
 	if (ret_fd)
@@ -190,6 +198,7 @@ static int exchange(struct conversation *c, unsigned how, const uint8_t *bytes, 
 		memcpy(&kind, bytes, sizeof kind);
 	if (send_ask(c, how, bytes, size))
 		return 0;
+	full = how >> 6 & 1;
 	int r = zvm_broker_serve(c->broker, &report);
 	require(r == 1 || r == 0 || r == -EPIPE || r == -EPROTO);
 	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_TRACE && kind != ZVM_ASK_KIND_REPORT));
@@ -220,7 +229,7 @@ static void check_dependencies(struct zvm_broker *broker)
 		zvm_answer_free(&list[i].answer);
 	}
 	free(list);
-	require(zvm_broker_trouble(broker) == 0);
+	require(zvm_broker_trouble(broker) == (was_full ? -ENOSPC : 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -228,6 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct zvm_box_request request = {.view = view, .contents = &contents, .trace = trace};
 	struct conversation c = {0};
 	int ends[2], before = lowest_free();
+	full = was_full = 0;
 	require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
 	c.host = ends[0];
 	c.box = ends[1];
