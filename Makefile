@@ -129,7 +129,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
 # Guest programs are ordinary ones; those that say so on their first line are static.
 $(BUILD)/box/%: tests/box/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
 
 # What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -w -MMD -MP
@@ -204,4 +204,4 @@ clean:
 .PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install clean
 .SECONDARY:
 
--include $(BUILD)/bench.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d)
+-include $(BUILD)/bench.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)

@@ -126,6 +126,7 @@ int zvm_record_encode(const struct zvm_record *r, struct zvm_bytes *out)
 	put_text(out, r->message);
 	put_list(out, r->refused, r->refused_count);
 	put_list(out, r->walls, r->wall_count);
+	put_list(out, r->unproven, r->unproven_count);
 	zvm_bytes_number(out, r->dependency_count);
 	for (unsigned i = 0; i < r->dependency_count; i++)
 		put_dependency(out, &r->dependencies[i]);
@@ -245,6 +246,7 @@ static void get_record(struct zvm_reader *in, struct zvm_record *r)
 	r->message = get_text(in);
 	get_list(in, &r->refused, &r->refused_count);
 	get_list(in, &r->walls, &r->wall_count);
+	get_list(in, &r->unproven, &r->unproven_count);
 	unsigned n = get_count(in, DEPENDENCY_LEAST);
 	r->dependencies = calloc((size_t)n + 1, sizeof *r->dependencies);
 	if (!r->dependencies)
@@ -287,6 +289,7 @@ void zvm_record_free(struct zvm_record *r)
 	free(r->message);
 	free_list(r->refused, r->refused_count);
 	free_list(r->walls, r->wall_count);
+	free_list(r->unproven, r->unproven_count);
 	for (unsigned i = 0; i < r->dependency_count; i++) {
 		free(r->dependencies[i].question.path);
 		zvm_answer_free(&r->dependencies[i].answer);
@@ -316,14 +319,16 @@ int zvm_record_of_outcome(struct zvm_box_outcome *o, struct zvm_record **ret)
 	        .refused_count = o->refused_count,
 	        .walls = o->walls,
 	        .wall_count = o->wall_count,
+	        .unproven = o->unproven,
+	        .unproven_count = o->unproven_count,
 	        .not_vetted = o->not_vetted,
 	        .dependencies = o->dependencies,
 	        .dependency_count = o->dependency_count,
 	};
 	o->message = NULL;
-	o->refused = o->walls = NULL;
+	o->refused = o->walls = o->unproven = NULL;
 	o->dependencies = NULL;
-	o->refused_count = o->wall_count = o->dependency_count = 0;
+	o->refused_count = o->wall_count = o->unproven_count = o->dependency_count = 0;
 	*ret = r;
 	return 0;
 }

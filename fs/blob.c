@@ -16,6 +16,7 @@
 #include <zvm/blob.h>
 #include <zvm/cleanup.h>
 #include "content.h"
+#include "derived.h"
 #include "store_internal.h"
 
 #define OLD_ENOUGH_S 2
@@ -42,6 +43,7 @@ struct zvm_blobs {
 	struct shortcut *table;
 	int file;
 	atomic_bool torn; /* the file ends with a piece of a line */
+	struct zvm_derived *derived;
 };
 
 static uint64_t check_of(const struct line *line)
@@ -115,6 +117,11 @@ int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret)
 	if (!blobs)
 		return -ENOMEM;
 	blobs->store = store;
+	int r = zvm_derived_open(store, &blobs->derived);
+	if (r) {
+		free(blobs);
+		return r;
+	}
 	pthread_rwlock_init(&blobs->lock, NULL);
 	open_table(blobs);
 	*ret = blobs;
@@ -131,6 +138,7 @@ void zvm_blobs_close(struct zvm_blobs *blobs)
 		HASH_DEL(blobs->table, s);
 		free(s);
 	}
+	zvm_derived_close(blobs->derived);
 	zvm_close_pointer(&blobs->file);
 	pthread_rwlock_destroy(&blobs->lock);
 	free(blobs);
@@ -232,6 +240,11 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 	return ret_fd ? zvm_store_object(blobs->store, ret, ret_fd, NULL) : 0;
 }
 
+int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd)
+{
+	return zvm_store_object(blobs->store, digest, ret_fd, NULL);
+}
+
 /* --- for the view --- */
 
 static int keep_file(void *context, int fd, const struct stat *st, struct zvm_digest *ret, uint64_t *ret_size,
@@ -250,7 +263,25 @@ static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_
 	return r;
 }
 
+static int find_derived(void *context, const char *name, const struct zvm_digest *source,
+                        unsigned char note[ZVM_NOTE_SIZE], int *ret_fd)
+{
+	struct zvm_blobs *blobs = context;
+	return zvm_derived_find(blobs->derived, name, source, note, ret_fd);
+}
+
+static int keep_derived(void *context, const char *name, const struct zvm_digest *source,
+                        const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd)
+{
+	struct zvm_blobs *blobs = context;
+	return zvm_derived_keep(blobs->derived, name, source, note, fd, ret_fd);
+}
+
 struct zvm_contents zvm_blobs_contents(struct zvm_blobs *blobs)
 {
-	return (struct zvm_contents){.context = blobs, .keep_file = keep_file, .keep_bytes = keep_bytes};
+	return (struct zvm_contents){.context = blobs,
+	                             .keep_file = keep_file,
+	                             .keep_bytes = keep_bytes,
+	                             .find_derived = find_derived,
+	                             .keep_derived = keep_derived};
 }

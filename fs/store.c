@@ -244,6 +244,8 @@ void zvm_store_close(struct zvm_store *store)
 	zvm_close_pointer(&store->records);
 	zvm_close_pointer(&store->tmp);
 	zvm_close_pointer(&store->lock_fd);
+	while (store->spare_count)
+		close(store->spares[--store->spare_count]);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);
@@ -381,13 +383,65 @@ static int open_temporary(struct zvm_store *store)
 	return -EEXIST;
 }
 
+/*
+ * Spares. A filesystem may look long for a free inode, above all among many just deleted (an ext4 without a journal
+ * takes 140 us instead of 5), and a run needs four files of which one or two become nothing. So those are used again,
+ * and some are made ahead.
+ */
+static int take_spare(struct zvm_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	int fd = store->spare_count ? store->spares[--store->spare_count] : -1;
+	pthread_mutex_unlock(&store->lock);
+	return fd;
+}
+
+static bool keep_spare(struct zvm_store *store, int fd)
+{
+	pthread_mutex_lock(&store->lock);
+	bool kept = store->spare_count < ZVM_SPARES_MAX;
+	if (kept)
+		store->spares[store->spare_count++] = fd;
+	pthread_mutex_unlock(&store->lock);
+	return kept;
+}
+
 int zvm_store_begin(struct zvm_store *store, int *ret_fd)
 {
-	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : open_temporary(store);
+	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : take_spare(store);
+	if (fd == -1)
+		fd = open_temporary(store);
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
 	return 0;
+}
+
+void zvm_store_recycle(struct zvm_store *store, int *fd)
+{
+	char path[48];
+	struct stat st;
+	int fresh = -1;
+	/* Opened anew: offset, flags and locks of the old description may be a guest's doing. */
+	if (*fd >= 0 && fstat(*fd, &st) == 0 && st.st_nlink == 0 && ftruncate(*fd, 0) == 0) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
+		fresh = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (fresh >= 0 && !keep_spare(store, fresh))
+		close(fresh);
+	zvm_close_pointer(fd);
+	*fd = -1;
+}
+
+void zvm_store_make_spares(struct zvm_store *store)
+{
+	while (!(store->flags & ZVM_STORE_READONLY) && store->spare_count < ZVM_SPARES_MAX) {
+		int fd = openat(store->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return;
+		if (!keep_spare(store, fd))
+			close(fd);
+	}
 }
 
 static int link_into_place(const struct zvm_store *store, int fd, const struct object_name *name)
@@ -406,17 +460,20 @@ static int link_into_place(const struct zvm_store *store, int fd, const struct o
 	return full_or_errno();
 }
 
-/* Is what has this name already the same? 1 yes, 0 no: a twin, -ENOENT: it was damaged and is out of the way now. */
-static int compare_existing(struct zvm_store *store, int fd, uint64_t size, const struct zvm_digest *digest)
+/* Is what has this name already the same? 1 yes, and *fd becomes it; 0 no: a twin; -ENOENT: it was damaged and is out
+ * of the way now. */
+static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, const struct zvm_digest *digest)
 {
 	struct stat st;
 	zvm_autofd int existing = -1;
 	int r = open_object(store, digest, &existing, &st);
 	if (r)
 		return r;
-	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, fd, size) : 0;
+	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, *fd, size) : 0;
 	if (equal == 1) {
 		now_verified(store, &st);
+		zvm_store_recycle(store, fd);
+		*fd = zvm_steal_fd(&existing);
 		return 1;
 	}
 	int intact = equal == 0         ? content_matches(existing, (uint64_t)st.st_size, digest)
@@ -438,7 +495,7 @@ static bool is_gap(struct zvm_store *store, const struct zvm_digest *digest)
 	return zvm_store_has(store, &next) && !zvm_store_has(store, digest);
 }
 
-static int place_object(struct zvm_store *store, int fd, uint64_t size, struct zvm_digest *digest)
+static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct zvm_digest *digest)
 {
 	unsigned condemned = 0;
 	for (digest->twin = 0; digest->twin < TWINS_MAX;) {
@@ -447,7 +504,7 @@ static int place_object(struct zvm_store *store, int fd, uint64_t size, struct z
 			digest->twin++;
 			continue;
 		}
-		int r = link_into_place(store, fd, &name);
+		int r = link_into_place(store, *fd, &name);
 		if (r == 0) {
 			atomic_fetch_add(&store->counters.objects_written, 1);
 			atomic_fetch_add(&store->counters.bytes_written, size);
@@ -470,17 +527,17 @@ static int place_object(struct zvm_store *store, int fd, uint64_t size, struct z
 	return -EMLINK;
 }
 
-int zvm_store_commit(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
+int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size)
 {
 	struct stat st;
-	if (fstat(fd, &st) < 0)
+	if (fstat(*fd, &st) < 0)
 		return -errno;
 	uint64_t size = (uint64_t)st.st_size;
-	int r = zvm_content_hash(fd, size, ret);
-	if (r == 0 && fchmod(fd, 0400) < 0)
+	int r = zvm_content_hash(*fd, size, ret);
+	if (r == 0 && fchmod(*fd, 0400) < 0)
 		r = -errno;
 	r = r ? r : place_object(store, fd, size, ret);
-	if (r == 0 && fstat(fd, &st) == 0)
+	if (r == 0 && fstat(*fd, &st) == 0)
 		now_verified(store, &st);
 	if (ret_size)
 		*ret_size = size;
@@ -503,7 +560,7 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 	zvm_close_pointer(&fd);
 	int r = zvm_store_begin(store, &fd);
 	r = r ? r : zvm_write_all(fd, data, size);
-	return r ? r : zvm_store_commit(store, fd, ret, NULL);
+	return r ? r : zvm_store_commit(store, &fd, ret, NULL);
 }
 
 int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
@@ -514,7 +571,7 @@ int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, 
 		return -errno;
 	int r = zvm_store_begin(store, &copy);
 	r = r ? r : zvm_content_copy(fd, copy, (uint64_t)st.st_size);
-	return r ? r : zvm_store_commit(store, copy, ret, ret_size);
+	return r ? r : zvm_store_commit(store, &copy, ret, ret_size);
 }
 
 /* --- using --- */

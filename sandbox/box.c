@@ -370,6 +370,7 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 		return r;
 	r = zvm_program_resolve(zvm_broker_ask, run.broker, request->script, request->script_fd, NULL,
 	                        request->arguments, &program);
+	r = r ? r : zvm_broker_prepare(run.broker, &program);
 	if (r == -ENOEXEC || r == -ENOENT || r == -EACCES || r == -ELOOP || r == -ENOTDIR || r == -E2BIG) {
 		refuse(&program, r, ret);
 		r = 0;
@@ -381,6 +382,7 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	if (r == 0) {
 		list_walls(launcher, ret);
 		r = zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
+		zvm_broker_take_unproven(run.broker, &ret->unproven, &ret->unproven_count);
 	}
 	if (r)
 		zvm_box_outcome_free(ret);
@@ -401,6 +403,7 @@ void zvm_box_outcome_free(struct zvm_box_outcome *out)
 	free(out->message);
 	free_strings(out->refused, out->refused_count);
 	free_strings(out->walls, out->wall_count);
+	free_strings(out->unproven, out->unproven_count);
 	for (unsigned i = 0; i < out->dependency_count; i++) {
 		free(out->dependencies[i].question.path);
 		zvm_answer_free(&out->dependencies[i].answer);

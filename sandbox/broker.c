@@ -18,6 +18,7 @@
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
 #include "packet.h"
+#include "prepare.h"
 
 /* How many different questions a run may ask: each is kept for the record. Beyond, the guest is told ENFILE. */
 #define QUESTIONS_MAX 200000
@@ -30,7 +31,8 @@ struct asked {
 	struct zvm_dependency dependency;
 	int fd; /* of the content; -1 */
 	uint64_t content_size;
-	bool pinned; /* part of the action, no dependency */
+	uint32_t content; /* its number for the box; 0: it has none, or is no file */
+	bool pinned;      /* part of the action, no dependency */
 	size_t key_size;
 	char key[]; /* kind, flags, path */
 };
@@ -39,8 +41,11 @@ struct zvm_broker {
 	const struct zvm_box_request *request;
 	int socket;
 	struct asked *asked;
-	unsigned count, open_count;
+	struct asked **contents; /* by number - 1: what this box may have as an image */
+	unsigned count, open_count, content_count;
 	int trouble; /* -errno: a question has not been answered as another time it would be */
+	char **unproven; /* "PATH: N" */
+	unsigned unproven_count;
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -78,6 +83,10 @@ void zvm_broker_free(struct zvm_broker *broker)
 		HASH_DEL(broker->asked, a);
 		forget(a);
 	}
+	for (unsigned i = 0; i < broker->unproven_count; i++)
+		free(broker->unproven[i]);
+	free(broker->unproven);
+	free(broker->contents);
 	free(broker);
 }
 
@@ -119,12 +128,19 @@ static uint64_t content_size(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static int ask_view(const struct zvm_broker *broker, const struct zvm_question *q, struct zvm_answer *ret, bool *pinned)
+{
+	const struct zvm_box_request *request = broker->request;
+	if (request->asker.ask)
+		return request->asker.ask(request->asker.context, request->view, q, true, ret, pinned);
+	return zvm_view_ask(request->view, request->contents, q, true, ret, pinned);
+}
+
 /* The content of an earlier answer whose descriptor was closed meanwhile. It must still be the same. */
 static int reopen(struct zvm_broker *broker, struct asked *a)
 {
 	struct zvm_answer again;
-	int r = zvm_view_ask(broker->request->view, broker->request->contents, &a->dependency.question, true, &again,
-	                     NULL);
+	int r = ask_view(broker, &a->dependency.question, &again, NULL);
 	if (r)
 		return r;
 	if (zvm_answer_equal(&again, &a->dependency.answer)) {
@@ -133,6 +149,24 @@ static int reopen(struct zvm_broker *broker, struct asked *a)
 	}
 	zvm_answer_free(&again);
 	return a->fd >= 0 ? 0 : -ESTALE;
+}
+
+/* Files that were passed get a number, by which the box may ask for their images. */
+static int number_content(struct zvm_broker *broker, struct asked *a)
+{
+	const struct zvm_answer *answer = &a->dependency.answer;
+	if (!answer->has_content || !S_ISREG(answer->mode))
+		return 0;
+	if ((broker->content_count & (broker->content_count - 1)) == 0) { /* full at each power of two */
+		size_t room = broker->content_count ? broker->content_count * 2 : 1;
+		struct asked **more = realloc(broker->contents, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		broker->contents = more;
+	}
+	broker->contents[broker->content_count++] = a;
+	a->content = broker->content_count;
+	return 0;
 }
 
 /* The first answer to this question, now or earlier. 0 or -errno. */
@@ -145,8 +179,8 @@ static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, 
 		a = new_asked(q);
 		if (!a)
 			return -ENOMEM;
-		int r = zvm_view_ask(broker->request->view, broker->request->contents, q, true, &a->dependency.answer,
-		                     &a->pinned);
+		int r = ask_view(broker, q, &a->dependency.answer, &a->pinned);
+		r = r ? r : number_content(broker, a);
 		if (r) {
 			forget(a);
 			return r;
@@ -228,6 +262,7 @@ static int send_answer(struct zvm_broker *broker, struct asked *a)
 	        .inode = answer->inode,
 	        .content_size = a->content_size,
 	        .mtime = answer->mtime,
+	        .content = a->content,
 	};
 	int r = zvm_packet_send_now(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
 	put_back(broker, a);
@@ -253,6 +288,100 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	 */
 	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
 }
+
+/* --- prepared images --- */
+
+static int note_unproven(struct zvm_broker *broker, const char *path, uint32_t places)
+{
+	char *line;
+	if (asprintf(&line, "%s: %u", path, places) < 0)
+		return -ENOMEM;
+	for (unsigned i = 0; i < broker->unproven_count; i++) {
+		if (!strcmp(broker->unproven[i], line)) {
+			free(line);
+			return 0;
+		}
+	}
+	char **more = realloc(broker->unproven, (broker->unproven_count + 1) * sizeof *more);
+	if (!more) {
+		free(line);
+		return -ENOMEM;
+	}
+	broker->unproven = more;
+	more[broker->unproven_count++] = line;
+	return 0;
+}
+
+static bool is_known(const struct zvm_digest *digest)
+{
+	return digest->high || digest->low;
+}
+
+static int prepare_fd(struct zvm_broker *broker, const struct zvm_digest *digest, const char *path,
+                      struct zvm_image *image, int *fd)
+{
+	const struct zvm_contents *contents = broker->request->contents;
+	struct zvm_prepared prepared;
+	int r = !is_known(digest) ? zvm_prepare(*fd, &prepared)
+	        : zvm_prepared_find(contents, digest, &prepared) == 0
+	                ? 0
+	                : zvm_prepared_make(contents, digest, *fd, &prepared);
+	if (r)
+		return r;
+	image->prepared = prepared.fd >= 0;
+	image->unvetted = prepared.unread;
+	if (prepared.fd >= 0) {
+		zvm_close_pointer(fd);
+		*fd = prepared.fd;
+	}
+	return prepared.unproven ? note_unproven(broker, path, prepared.unproven) : 0;
+}
+
+int zvm_broker_prepare(struct zvm_broker *broker, struct zvm_program *program)
+{
+	bool given = !is_known(&program->digest);
+	int r = prepare_fd(broker, given ? &broker->request->script_digest : &program->digest, program->executable,
+	                   &program->image, &program->fd);
+	if (r || !program->has_interpreter)
+		return r;
+	return prepare_fd(broker, &program->interpreter_digest, program->interpreter_path, &program->interpreter,
+	                  &program->interpreter_fd);
+}
+
+static int prepare_asked(struct zvm_broker *broker, struct asked *a, struct zvm_prepared *ret)
+{
+	const struct zvm_contents *contents = broker->request->contents;
+	const struct zvm_digest *digest = &a->dependency.answer.digest;
+	if (zvm_prepared_find(contents, digest, ret) == 0)
+		return 0;
+	int r = a->fd >= 0 ? 0 : reopen(broker, a);
+	return r ? r : zvm_prepared_make(contents, digest, a->fd, ret);
+}
+
+/* Only what this box has been given already, by number: so no box learns anything of a content by asking for it. */
+static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+{
+	struct zvm_prepared prepared;
+	uint32_t number;
+	if (ask->text_length != sizeof number)
+		return -EPROTO;
+	memcpy(&number, text, sizeof number);
+	if (!number || number > broker->content_count)
+		return -EPROTO;
+	struct asked *a = broker->contents[number - 1];
+	int r = prepare_asked(broker, a, &prepared);
+	if (r)
+		return send_error(broker, -EIO);
+	if (prepared.unproven)
+		r = note_unproven(broker, a->dependency.question.path, prepared.unproven);
+	struct zvm_reply reply = {.flags = (prepared.fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
+	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u)};
+	r = r ? r : zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
+	zvm_close_pointer(&prepared.fd);
+	return r;
+}
+
+/* --- the rest --- */
 
 static bool words_valid(const char *text, size_t size)
 {
@@ -296,6 +425,7 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (**words != '/' || strlen(*words) >= ZVM_PATH_MAX || count < 2)
 		return -EPROTO;
 	int r = zvm_program_resolve(zvm_broker_ask, broker, words[0], -1, words[1], words + 2, &program);
+	r = r ? r : zvm_broker_prepare(broker, &program);
 	if (r == 0) {
 		zvm_bytes_append(&strings, program.executable, strlen(program.executable) + 1);
 		for (char **a = program.arguments; *a; a++, plan.argument_count++)
@@ -347,6 +477,7 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 	case ZVM_ASK_KIND_LOOKUP:
 	case ZVM_ASK_KIND_OPEN: r = serve_path(broker, &ask, text); break;
 	case ZVM_ASK_KIND_EXEC: r = serve_exec(broker, &ask, text); break;
+	case ZVM_ASK_KIND_IMAGE: r = serve_image(broker, &ask, text); break;
 	case ZVM_ASK_KIND_TRACE:
 		serve_trace(broker, text, ask.text_length);
 		r = 0;
@@ -359,6 +490,14 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 	default: return -EPROTO;
 	}
 	return r == 0 ? 1 : r == -EPROTO || r == -EAGAIN ? -EPROTO : -EPIPE;
+}
+
+void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *ret_count)
+{
+	*ret = broker->unproven;
+	*ret_count = broker->unproven_count;
+	broker->unproven = NULL;
+	broker->unproven_count = 0;
 }
 
 int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)

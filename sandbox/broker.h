@@ -16,6 +16,9 @@ void zvm_broker_free(struct zvm_broker *broker);
 /* zvm_asker: a question of ours, recorded like one of the guest's. */
 zvm_asker zvm_broker_ask;
 
+/* Puts prepared images in place of the program's and the interpreter's descriptors. 0 or -errno. */
+int zvm_broker_prepare(struct zvm_broker *broker, struct zvm_program *program);
+
 /* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense. */
 int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
 
@@ -24,5 +27,8 @@ int zvm_broker_trouble(const struct zvm_broker *broker);
 
 /* Hands over the dependencies. 0 or -ENOMEM. */
 int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
+
+/* Hands over the files that were mapped executable with unproven places in them. */
+void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *ret_count);
 
 #endif

@@ -117,8 +117,8 @@ static int start_zygote(struct launcher_process *l)
 
 static int make_arena(void)
 {
-	int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd < 0 ? -errno : fd;
+	zvm_autofd int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 || ftruncate(fd, (off_t)ZVM_ARENA_FIRST) < 0 ? -errno : zvm_steal_fd(&fd);
 }
 
 /* One more box in the pool: ask the zygote to fork, and make the child a group of its own. */
@@ -427,6 +427,7 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	launcher->control = -1;
 	launcher->plain = options->plain;
+	launcher->zygote.native_cpuid = options->native_cpuid;
 	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
 	if (launcher->pool > POOL_MAX)
 		launcher->pool = POOL_MAX;

@@ -55,7 +55,8 @@ void zvm_wall_empty_root(struct zvm_wall_report *reports);
 int zvm_wall_become_nobody(struct zvm_wall_report *reports);
 int zvm_wall_limits(struct zvm_wall_report *reports);
 void zvm_wall_landlock(struct zvm_wall_report *reports);
-/* Returns whether cpuid faults. No libc clock may be read after this: rdtsc raises SIGSEGV. */
-bool zvm_wall_instructions(struct zvm_wall_report *reports);
+/* Returns whether cpuid faults, which is tried if `trap_cpuid`. No libc clock may be read after this: rdtsc raises
+ * SIGSEGV. */
+bool zvm_wall_instructions(bool trap_cpuid, struct zvm_wall_report *reports);
 
 #endif

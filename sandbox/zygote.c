@@ -133,7 +133,7 @@ int zvm_zygote_become(const struct zvm_zygote *zygote, int control)
 	if (r)
 		return r;
 	zygote->reports[ZVM_WALL_SECCOMP].stands = true; /* the monitor exits if either filter is refused */
-	handoff.fault_cpuid = zvm_wall_instructions(zygote->reports);
+	handoff.fault_cpuid = zvm_wall_instructions(!zygote->native_cpuid, zygote->reports);
 	void (*enter)(const struct zvm_handoff *) = (void (*)(const struct zvm_handoff *))ZVM_MONITOR_BASE;
 	enter(&handoff);
 	return -ENOEXEC;

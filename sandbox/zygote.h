@@ -7,6 +7,7 @@
 struct zvm_zygote {
 	struct zvm_wall_report *reports; /* shared memory */
 	struct zvm_handoff handoff;      /* filters already in it */
+	bool native_cpuid;               /* leave cpuid as it is, even if it could be made to trap */
 };
 
 /* Checks the embedded monitor and prepares the filters; called before the launcher is forked. 0 or -errno. */

@@ -43,9 +43,20 @@ int zvm_store_default_path(char **ret);
 
 /* A new empty file, O_RDWR; nothing to undo if it is just closed. */
 int zvm_store_begin(struct zvm_store *store, int *ret_fd);
-/* Makes the bytes of `fd` (from zvm_store_begin; nobody may write to it any more) an object. fd stays the caller's to
- * close. */
-int zvm_store_commit(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size);
+/*
+ * Gives a file from zvm_store_begin back that became no object: nobody else may hold it any more. The next
+ * zvm_store_begin takes it, which costs a tenth of making one. *fd is closed or kept, and -1 afterwards.
+ */
+void zvm_store_recycle(struct zvm_store *store, int *fd);
+/* How many a store keeps. One run begins four files: snapshot, stdout, stderr, record; two runs at a time are usual. */
+#define ZVM_SPARES_MAX 8
+/* Makes a few files ahead, for zvm_store_begin to find: to be called when nobody waits. */
+void zvm_store_make_spares(struct zvm_store *store);
+/*
+ * Makes the bytes of *fd (from zvm_store_begin; nobody may write to it any more) an object, which *fd then is a
+ * descriptor of: the same file, or the one that was stored already.
+ */
+int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size);
 /* Both in one for bytes in memory. */
 int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct zvm_digest *ret);
 /* A snapshot of an open regular file (reflink, else copy) as an object; -EAGAIN never: the copy is what counts. */
@@ -61,19 +72,5 @@ struct zvm_store_counters {
 	uint64_t objects_written, bytes_written, objects_shared, twins, condemned, records_written;
 };
 void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret);
-
-/* --- gc.c, fsck.c --- */
-struct zvm_gc_options {
-	uint64_t max_bytes;  /* 0: no limit by size */
-	uint64_t free_floor; /* keep at least so many bytes free on the filesystem; 0: none */
-};
-struct zvm_gc_report {
-	uint64_t objects, bytes, removed_objects, removed_records, freed_bytes;
-};
-int zvm_store_gc(struct zvm_store *store, const struct zvm_gc_options *options, struct zvm_gc_report *ret);
-
-/* Every object against its name and every record against its checksum and objects; one line per damage through `say`.
- * Returns the number of damages, or -errno. */
-long zvm_store_fsck(struct zvm_store *store, bool repair, void (*say)(void *context, const char *line), void *context);
 
 #endif

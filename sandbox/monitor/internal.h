@@ -29,6 +29,7 @@ extern struct zvm_handoff handoff;
 #define STACK_SLOT_SIZE (64ull << 10)
 u64 stack_slot_at(u32 slot); /* lowest address of a task's alternate stack */
 void stack_slot_use(u32 slot);
+void touch_ahead(const void *at, size_t size); /* writes to each page, changing nothing */
 
 /* load.c */
 struct program_order {
@@ -47,6 +48,14 @@ typedef struct ucontext frame_t;
 frame_t *task_frame(u32 task);
 extern bool frame_replaced; /* the handler has set every register itself: leave rax alone */
 void trap_install(void);
+
+/* instruction.c */
+enum instruction {
+	INSTRUCTION_OTHER,    /* not one of those: a fault like any other */
+	INSTRUCTION_ANSWERED, /* registers are set, and rip is behind it */
+	INSTRUCTION_UNDEFINED /* one that the fixed machine does not have */
+};
+enum instruction instruction_answer(frame_t *frame);
 
 /* signal.c */
 void signals_deliver(frame_t *frame); /* before returning to the guest */
@@ -74,9 +83,11 @@ void random_seed(const unsigned char seed[32]);
 
 /* arena.c */
 void arena_start(u64 size);
+void arena_extend(u64 size);
+u32 arena_next_page(void); /* where the next fresh page will be */
 
 /* ask.c */
-void ask_start(void);
+void ask_warm(void); /* touches the pages that every run writes to */
 void host_send(u32 kind, u32 flags, const void *text, u32 length);
 s64 host_receive(int socket, void *to, size_t room, int *fds, u32 fds_max, u32 *fd_count);
 

@@ -106,11 +106,13 @@ struct area {
 	u64 inode;      /* for /proc/self/maps; 0: anonymous */
 	u32 name;       /* arena string (string_keep), or NO_INDEX */
 	u32 node;       /* AREA_PRIVATE_FILE: the private file it maps */
+	u32 content;    /* a host file's: the host's number for it, to ask for its prepared image; else 0 */
 };
 #define AREA_SHARED 1u
 #define AREA_HEAP 2u
 #define AREA_STACK 4u
 #define AREA_CHARGED 16u     /* counts against the memory limit */
+#define AREA_PREPARED 32u    /* of a prepared image: a hlt in it may stand for another instruction */
 #define AREA_PRIVATE_FILE 8u /* pages of the arena: a file of the private tree, mapped shared */
 
 struct signal_action {
@@ -310,6 +312,7 @@ struct answer {
 	u32 mode;
 	u64 size, inode, content_size;
 	s64 mtime;
+	u32 content;             /* of a file that was opened: the host's number for it */
 	char text[ZVM_PATH_MAX]; /* link target, or elsewhere */
 };
 /*
@@ -319,6 +322,9 @@ struct answer {
  */
 void ask_lookup(const char *path, bool follow, struct answer *ret);
 void ask_open(const char *path, bool follow, struct answer *ret, int *fd);
+/* The prepared image of a content: a native descriptor, the caller's to close; -1: the content itself will do (or, not
+ * `vetted`, has to do). */
+int ask_image(u32 content, bool *vetted);
 
 /* --- memory.c, for /proc/self/maps and exec --- */
 void memory_maps_text(struct process *process, struct text *text, bool smaps);
@@ -326,7 +332,8 @@ u64 memory_mapped_bytes(struct process *process);
 /* Native pages changed under a shared private file (truncate): nothing to do, the pages are shared. */
 
 /* --- files.h side: what file.c offers the rest (all written against descriptors of process_self()) --- */
-void files_start(void); /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_start(void);   /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_connect(void); /* when the order has come: what 0-2 read and write */
 int files_fork(struct process *parent, struct process *child); /* share descriptions: references up */
 void files_exec(struct process *process);                      /* close-on-exec */
 void files_exit(struct process *process);                      /* close all */
@@ -338,6 +345,7 @@ struct mapping {
 	u64 size;      /* of the file */
 	u64 inode;
 	u32 name;      /* string_keep'd path for /proc/self/maps */
+	u32 content;   /* the host's number for it; 0: not one of its files */
 	bool writable; /* opened for writing: MAP_SHARED with PROT_WRITE is allowed */
 	bool readable;
 	u32 private_node; /* a file of the private tree, or NO_INDEX */

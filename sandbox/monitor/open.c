@@ -147,6 +147,7 @@ static s64 open_host(struct place *place, u32 flags, u32 *description)
 	}
 	struct description *d = description_at(*description);
 	d->native_fd = native;
+	d->content = place->answer.content;
 	d->mode = place->answer.mode;
 	d->inode = place->answer.inode;
 	d->mtime = place->answer.mtime;
@@ -406,6 +407,7 @@ int files_mapping(int fd, struct mapping *ret)
 	ret->writable = (d->flags & ACCESS_MODE) == O_RDWR;
 	if (d->kind == KIND_HOST) {
 		ret->native_fd = d->native_fd;
+		ret->content = d->content;
 		return 0;
 	}
 	if (d->kind != KIND_NODE)

@@ -11,9 +11,9 @@
 #define BIT(number) (1ull << ((number)-1))
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 #define RED_ZONE 128
-/* Room for vector state in a signal frame: one size for every processor (AVX-512 needs 2696), so stack addresses do not
- * tell them apart. */
-#define STATE_ROOM 2816
+/* Room for vector state in a signal frame: one size for every processor, so stack addresses do not tell them apart.
+ * AVX-512 needs 2696 bytes, with AMX's tile configuration 2816, and the kernel's mark behind it four more. */
+#define STATE_ROOM 3072
 
 struct signal_frame {
 	u64 restorer;

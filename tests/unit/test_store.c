@@ -107,7 +107,7 @@ static void the_same_content_is_kept_once(void **state)
 	(void)state;
 	assert_int_equal(zvm_store_begin(store, &fd), 0);
 	assert_int_equal(write(fd, "same", 4), 4);
-	assert_int_equal(zvm_store_commit(store, fd, &b, &size), 0);
+	assert_int_equal(zvm_store_commit(store, &fd, &b, &size), 0);
 	assert_true(zvm_digest_equal(&a, &b) && size == 4);
 	assert_true(counters().objects_written == 1 && counters().bytes_written == 4 && counters().objects_shared == 1);
 	assert_int_equal(count_names(in_scratch("store/objects")), 1);
@@ -671,7 +671,7 @@ static void many_threads_may_put_the_same_and_no_descriptor_is_lost(void **state
 		pthread_join(threads[i], &result);
 		assert_ptr_equal(result, &p);
 	}
-	assert_int_equal(open_descriptors(), before);
+	assert_in_range(open_descriptors(), before, before + ZVM_SPARES_MAX);
 	assert_int_equal(counters().objects_written, 22);
 	assert_int_equal(counters().condemned, 0);
 	free_pair(&p);
