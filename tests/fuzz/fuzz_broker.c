@@ -84,7 +84,48 @@ static int keep_file(void *context, int fd, const struct stat *st, struct zvm_di
 	return 0;
 }
 
-static const struct zvm_contents contents = {.keep_file = keep_file, .keep_bytes = keep_bytes};
+/* Images of the host's programs are made once; their descriptors are high, out of the way of those that are counted. */
+static struct derived {
+	uint64_t source;
+	unsigned char note[ZVM_NOTE_SIZE];
+	int fd;
+} derived[16];
+static unsigned derived_count;
+
+static int find_derived(void *context, const char *name, const struct zvm_digest *source,
+                        unsigned char note[ZVM_NOTE_SIZE], int *ret_fd)
+{
+	(void)context, (void)name;
+	*ret_fd = -1;
+	for (unsigned i = 0; i < derived_count; i++) {
+		if (derived[i].source != source->low)
+			continue;
+		memcpy(note, derived[i].note, ZVM_NOTE_SIZE);
+		if (derived[i].fd >= 0)
+			*ret_fd = fcntl(derived[i].fd, F_DUPFD_CLOEXEC, 0);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int keep_derived(void *context, const char *name, const struct zvm_digest *source,
+                        const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd)
+{
+	(void)context, (void)name;
+	*ret_fd = -1;
+	if (derived_count == sizeof derived / sizeof derived[0])
+		return -ENOSPC;
+	struct derived *d = &derived[derived_count++];
+	d->source = source->low;
+	memcpy(d->note, note, ZVM_NOTE_SIZE);
+	d->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 1000) : -1;
+	if (d->fd >= 0)
+		*ret_fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+	return 0;
+}
+
+static const struct zvm_contents contents = {
+        .keep_file = keep_file, .keep_bytes = keep_bytes, .find_derived = find_derived, .keep_derived = keep_derived};
 
 static void put(const char *name, const char *text, mode_t mode)
 {
@@ -157,7 +198,7 @@ static void check_reply(const char *packet, size_t size, unsigned fd_count, cons
 	require(size >= sizeof reply && size <= ZVM_PACKET_MAX);
 	memcpy(&reply, packet, sizeof reply);
 	require(reply.text_length == size - sizeof reply && reply.error <= 0 && reply.error > -4096);
-	require(!(reply.flags & ~(ZVM_REPLY_ELSEWHERE | ZVM_REPLY_CONTENT)));
+	require(!(reply.flags & ~(ZVM_REPLY_ELSEWHERE | ZVM_REPLY_CONTENT | ZVM_REPLY_UNVETTED)));
 	require(!(reply.flags & ZVM_REPLY_CONTENT) == !fd_count);
 	require(!reply.error || (!reply.flags && !reply.text_length && !reply.mode));
 	for (unsigned i = 0; i < fd_count; i++)
@@ -201,7 +242,7 @@ static int exchange(struct conversation *c, unsigned how, const uint8_t *bytes, 
 	full = how >> 6 & 1;
 	int r = zvm_broker_serve(c->broker, &report);
 	require(r == 1 || r == 0 || r == -EPIPE || r == -EPROTO);
-	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_TRACE && kind != ZVM_ASK_KIND_REPORT));
+	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_IMAGE && kind != ZVM_ASK_KIND_REPORT));
 	require(r != 0 || kind == ZVM_ASK_KIND_REPORT);
 	c->expected += r == 1 && kind != ZVM_ASK_KIND_TRACE;
 	if (!(how & 32) || r != 1)
