@@ -284,6 +284,8 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	        .stdout_fd = out_fd,
 	        .stderr_fd = err_fd,
 	        .cancel_fd = w->cancel_fd,
+	        .trace = engine->options.trace,
+	        .trace_context = engine->options.trace_context,
 	};
 	r = zvm_action_seed(&w->action, request.seed);
 	if (r)
@@ -326,6 +328,27 @@ static int action_address(const struct zvm_action *action, struct zvm_digest *re
 	return r;
 }
 
+/* The last line of a stage's trace: how it ended, and the name of what it wrote. */
+static void trace_end(const struct work *w)
+{
+	char line[256], digest[ZVM_DIGEST_TEXT];
+	const struct zvm_engine_options *options = &w->engine->options;
+	const struct zvm_record *record = w->story->record;
+	int n;
+	if (!options->trace)
+		return;
+	if (record) {
+		zvm_digest_format(&record->out.digest, digest);
+		n = snprintf(line, sizeof line, ZVM_TRACE_END "%.80s: %s %d, stdout %s", w->story->name,
+		             record->signal ? "signal" : "exit status",
+		             record->signal ? record->signal : record->exit_status, digest);
+	} else {
+		n = snprintf(line, sizeof line, ZVM_TRACE_END "%.80s: no result: %s", w->story->name,
+		             strerror(-w->story->error));
+	}
+	options->trace(options->trace_context, line, (size_t)n);
+}
+
 /* A stored run that still holds, or a new one. */
 static int find_or_run(struct work *w)
 {
@@ -347,6 +370,8 @@ static int find_or_run(struct work *w)
 			continue; /* somebody has just computed it: look again */
 		atomic_fetch_add(&engine->counters.misses, 1);
 		r = run(w);
+		if (r == 0)
+			trace_end(w);
 		release(engine, &mine);
 		return r;
 	}

@@ -3,7 +3,8 @@
  * with its answer: the run's dependencies, recorded by someone the guest cannot lie to.
  *
  * Nothing in a packet is trusted: lengths are checked against what was received, paths are NUL-free and bounded,
- * descriptors that a box sends are dropped by the kernel because we receive without room for them. A question asked
+ * descriptors that a box sends are dropped by the kernel because we receive without room for them. A box that asks
+ * without taking its answers is cut off: waiting for it would put the time limit into its hands. A question asked
  * twice gets the first answer, descriptor included, so that a run sees one snapshot of the world even while it changes.
  * A box has one question open at a time, so its replies always fit its socket; one that asks on without reading them
  * would make us wait, beyond every limit, and is cut off instead.
@@ -22,6 +23,8 @@
 
 /* How many different questions a run may ask: each is kept for the record. Beyond, the guest is told ENFILE. */
 #define QUESTIONS_MAX 200000
+/* And how long they and their answers may be all together: a box costs the daemon no more memory than this. */
+#define TEXTS_MAX (64u << 20)
 /* Descriptors of answers kept open for a second asking. Beyond, an answer's descriptor is closed once it is sent, and
  * the monitor, which remembers answers itself, gets the content by a new question; the digest proves it the same. */
 #define OPEN_MAX 256
@@ -46,6 +49,7 @@ struct zvm_broker {
 	int trouble;     /* -errno: a question has not been answered as another time it would be */
 	char **unproven; /* "PATH: N" */
 	unsigned unproven_count;
+	size_t texts;
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -60,9 +64,10 @@ int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **re
 	return 0;
 }
 
-void zvm_broker_attach(struct zvm_broker *broker, int socket)
+int zvm_broker_attach(struct zvm_broker *broker, int socket)
 {
 	broker->socket = socket;
+	return fcntl(socket, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 static void forget(struct asked *a)
@@ -174,7 +179,7 @@ static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, 
 {
 	struct asked *a = find_asked(broker, q);
 	if (!a) {
-		if (broker->count >= QUESTIONS_MAX)
+		if (broker->count >= QUESTIONS_MAX || broker->texts >= TEXTS_MAX)
 			return -ENFILE;
 		a = new_asked(q);
 		if (!a)
@@ -189,6 +194,8 @@ static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, 
 		a->content_size = content_size(a->fd);
 		HASH_ADD(hh, broker->asked, key, a->key_size, a);
 		broker->count++;
+		broker->texts += 2 * a->key_size;
+		broker->texts += a->dependency.answer.text ? strlen(a->dependency.answer.text) : 0;
 		broker->open_count += a->fd >= 0;
 	} else if (a->fd < 0 && a->dependency.answer.has_content) {
 		int r = reopen(broker, a);
@@ -466,6 +473,8 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 {
 	struct zvm_ask ask;
 	ssize_t got = zvm_packet_receive(broker->socket, broker->packet, sizeof broker->packet - 1, NULL, 0, NULL);
+	if (got == -EAGAIN)
+		return 1;
 	if (got == 0 || got == -ECONNRESET)
 		return -EPIPE;
 	if (got < (ssize_t)sizeof ask)

@@ -29,8 +29,9 @@ struct zvm_box_status {
 
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret);
 void zvm_boxed_close(struct zvm_boxed *box);
+/* After an end-of-file on box.status: makes sure that nothing of a dead launcher's boxes is left. */
+void zvm_launcher_lost(struct zvm_launcher *launcher);
 /* The arena's tables: what a box needs beyond the guest's memory limit. At least what it is given before its order. */
 #define ZVM_ARENA_OVERHEAD ZVM_ARENA_FIRST
-#define ZVM_ARENA_MAPPED (96ull << 30)
 
 #endif

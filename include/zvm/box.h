@@ -33,6 +33,7 @@ struct zvm_launcher;
 
 struct zvm_launcher_options {
 	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
+	bool fresh;    /* none is kept waiting: each is made when it is asked for */
 	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
 	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
 };

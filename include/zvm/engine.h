@@ -35,7 +35,15 @@ struct zvm_engine_options {
 	unsigned max_jobs;          /* boxes at once; 0: number of processors */
 	bool any_exit;              /* -o exit=any: every exit status is success */
 	bool no_cache;              /* zvm run --no-cache: compute always, remember nothing */
+	/*
+	 * NULL, or called with a line for each system call of each guest, and behind each stage with one that begins
+	 * with ZVM_TRACE_END and says how it ended. The lines of one stage come in order, from one thread.
+	 */
+	void (*trace)(void *context, const char *line, size_t length);
+	void *trace_context;
 };
+
+#define ZVM_TRACE_END "== "
 
 #define ZVM_DEFAULT_MEMORY (1ull << 30)
 #define ZVM_DEFAULT_OUTPUT (16ull << 30)

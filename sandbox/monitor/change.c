@@ -584,7 +584,7 @@ s64 call_fallocate(const u64 *a)
 	}
 	s64 r = reserve(d->node, a[2], end);
 	if (r == 0 && grows)
-		node->size = end;
+		data_set_size(d->node, end);
 	node->changed = clock_peek();
 	return r;
 }

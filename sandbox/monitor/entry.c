@@ -7,12 +7,13 @@
  * monitor runs only when the guest traps. It ends with run_end: a report, and exit.
  *
  * If the launcher dies, the zygote reads end-of-file and exits, and so does a box that still waits; a box
- * that runs is killed with the pid namespace or by its parent-death signal.
+ * that runs is killed with the pid namespace, by its parent-death signal, or by the daemon (launch.c).
  */
 #include "internal.h"
 
 struct zvm_handoff handoff;
 static u8 packet[ZVM_PACKET_MAX];
+static s64 launcher;
 static u8 stack_slots[TASKS_MAX * STACK_SLOT_SIZE] __attribute__((aligned(4096)));
 
 void zygote_main(const struct zvm_handoff *given) NORETURN;
@@ -56,6 +57,13 @@ static void unmap_the_rest(void)
 	}
 }
 
+/* execve would: the launcher's thread pointer is a random address that a guest could read. */
+static void clear_segment_bases(void)
+{
+	native_call(__NR_arch_prctl, ARCH_SET_FS, 0, 0, 0, 0, 0);
+	native_call(__NR_arch_prctl, ARCH_SET_GS, 0, 0, 0, 0, 0);
+}
+
 static void install_filter(const struct zvm_filter_instruction *instructions, u32 count)
 {
 	struct {
@@ -64,6 +72,14 @@ static void install_filter(const struct zvm_filter_instruction *instructions, u3
 	} program = {(u16)count, {0}, (u64)instructions};
 	if (native_call(__NR_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, (u64)&program, 0, 0, 0) < 0)
 		native_exit(120);
+}
+
+/* To be said anew after each fork, which forgets it. A launcher that died before cannot be followed any more. */
+void follow_launcher(void)
+{
+	native_call(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+	if (native_call(__NR_getppid, 0, 0, 0, 0, 0, 0) != launcher)
+		native_exit(124);
 }
 
 static NORETURN void box_main(const struct zvm_fork_order *order, int socket, int arena_fd);
@@ -86,7 +102,9 @@ static void answer_order(const struct zvm_fork_done *done)
 void zygote_main(const struct zvm_handoff *given)
 {
 	memcpy(&handoff, given, sizeof handoff);
+	launcher = native_call(__NR_getppid, 0, 0, 0, 0, 0, 0);
 	unmap_the_rest();
+	clear_segment_bases();
 	stack_slot_use(0);
 	trap_install();
 	install_filter(handoff.redirect, handoff.redirect_count);
@@ -126,6 +144,8 @@ static void first_process(void)
 		p->descriptors[i].description = NO_INDEX;
 	format(p->directory, sizeof p->directory, "/home/zvm");
 	limits_start(p);
+	p->dumpable = 1;
+	p->timer_slack = 50000;
 	t->state = TASK_RUNNABLE;
 	t->tid = 1;
 	t->deadline = NEVER;
@@ -192,8 +212,7 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 {
 	int fds[5];
 	u32 fd_count;
-	if (order->die_with_parent)
-		native_call(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+	follow_launcher();
 	if (native_map(ZVM_ARENA_BASE, order->arena_size, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0) < 0)
 		native_exit(122);
 	prepare_arena(order, socket, arena_fd);

@@ -34,6 +34,7 @@ struct node {
 	u32 seals;
 	u32 name_entry;   /* the entry that named it last, for its path; 0: that name is gone */
 	bool never_named; /* O_TMPFILE: may still be given a name */
+	bool mapped;      /* it has been: memory.c hears of its size */
 	bool orphan;      /* only mappings hold it: freed by nodes_sweep */
 	u32 next_orphan;
 	u32 ring; /* FIFOs: while somebody has it open, else NO_INDEX */
@@ -73,6 +74,7 @@ s64 data_read(u32 node, u64 offset, u64 to, u64 n);
 s64 data_write(u32 node, u64 offset, u64 from, u64 n);
 s64 data_write_kernel(u32 node, u64 offset, const void *from, u64 n);
 int data_resize(u32 node, u64 size);
+void data_set_size(u32 node, u64 size); /* without emptying what is cut off */
 u64 data_seek(u32 node, u64 offset,
               bool hole); /* the next byte that is (or is not) backed by a page; at most the size */
 void data_free(u32 node);
@@ -101,6 +103,7 @@ struct place {
 #define EMPTY_OK 2u    /* "" names the directory descriptor itself */
 #define OPENING 8u     /* a host file will be opened for reading: ask for its content at once, which saves a question */
 #define WANT_PARENT 4u /* a missing last component is no error if its directory exists */
+#define RESOLVE(how) ((u32)(how) << 8) /* openat2's RESOLVE_* */
 
 /* Resolve a guest string relative to a directory descriptor (AT_FDCWD). 0 or -errno. */
 int place_find(s64 directory_fd, u64 guest_path, u32 flags, struct place *ret);

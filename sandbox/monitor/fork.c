@@ -33,13 +33,18 @@ static void copy_process(struct process *to, const struct process *from)
 	to->token = 0;
 	to->zombie = 0;
 	to->signal_pending = 0;
+	to->death_signal = 0;
+	to->subreaper = 0;
 	memset(to->timers, 0, sizeof to->timers);
 }
 
 /* The native half: 0 in the child, once it has its turn; the child's native pid or -errno in the parent. */
 s64 fork_native(void)
 {
-	return native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	s64 pid = native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0)
+		follow_launcher();
+	return pid;
 }
 
 static void undo_process(struct process *child)

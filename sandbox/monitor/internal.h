@@ -65,6 +65,11 @@ int signal_wait_status(int number);
 
 void signal_mask_for_call(u64 mask); /* ppoll, pselect, epoll_pwait, sigsuspend: until the call returns */
 
+/* state.c: floating-point and vector registers, for signal frames; 0 or -EFAULT */
+#define STATE_ROOM 3072 /* one size for every processor, so that stack addresses do not tell them apart */
+int state_save(u64 to, const frame_t *frame);
+int state_restore(frame_t *frame, u64 from);
+
 /* time.c */
 int get_timespec(u64 from, u64 *ns);
 void timers_fire(void); /* send what the clock has passed */
@@ -77,6 +82,7 @@ u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
+bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
 
 /* chance.c */
 void random_seed(const unsigned char seed[32]);
@@ -116,6 +122,7 @@ void robust_list_release(const struct task *task);
 /* fork.c */
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
 s64 fork_native(void);
+void follow_launcher(void);
 
 /* process.c */
 struct process *process_find(s64 pid);                      /* 0: the current one */

@@ -208,14 +208,16 @@ static void timer_fire(struct process *process, struct timer *timer)
 	} else {
 		timer->deadline = NEVER;
 	}
-	timer->overrun = (s32)min_u64(missed, 0x7fffffff);
+	s32 id = (s32)(timer - process->timers), code = id < 3 ? 0x80 /* SI_KERNEL */ : -2 /* SI_TIMER */;
 	if (!timer->signal)
 		return;
-	process->pending_info[timer->signal] =
-	        (struct signal_info){.code = timer - process->timers < 3 ? 0x80 /* SI_KERNEL */ : -2 /* SI_TIMER */,
-	                             .pid = (s32)(timer - process->timers),
-	                             .value = timer->value};
-	signal_send(process, timer->signal);
+	/* While one waits to be told, another counts. */
+	bool waits = signal_posted(process, timer->signal, code, id);
+	timer->overrun = (s32)min_u64(missed + (waits ? (u64)timer->overrun + 1 : 0), 0x7fffffff);
+	if (waits)
+		return;
+	const struct signal_info info = {.code = code, .pid = id, .value = timer->value};
+	(void)signal_post(process, timer->signal, &info);
 }
 
 void timers_fire(void)
@@ -341,7 +343,9 @@ static int put_timer(u64 to, const struct timer *timer)
 s64 call_timer_settime(const u64 *a)
 {
 	struct timer *timer = timer_of(a[0]);
-	u64 interval, first;
+	u64 interval, first, given[4];
+	if (GUEST_GET(given, a[2]))
+		return -EFAULT;
 	if (!timer)
 		return -EINVAL;
 	int r = get_timespec(a[2], &interval);
@@ -381,13 +385,25 @@ s64 call_timer_delete(const u64 *a)
 	return 0;
 }
 
-s64 call_adjtimex(const u64 *a)
+static s64 read_adjustment(u64 address)
 {
 	u64 state[26] = {0};
-	if (GUEST_GET(state, a[0]))
+	if (GUEST_GET(state, address))
 		return -EFAULT;
 	if ((u32)state[0])
 		return refuse("adjtimex(set)", EPERM);
 	memset(state, 0, sizeof state);
-	return GUEST_PUT(a[0], state) ? -EFAULT : 5; /* TIME_ERROR: unsynchronised */
+	return GUEST_PUT(address, state) ? -EFAULT : 5; /* TIME_ERROR: unsynchronised */
+}
+
+s64 call_adjtimex(const u64 *a)
+{
+	return read_adjustment(a[0]);
+}
+
+s64 call_clock_adjtime(const u64 *a)
+{
+	if (a[0] == 0)
+		return read_adjustment(a[1]);
+	return clock_known((u32)a[0]) ? -EOPNOTSUPP : -EINVAL;
 }

@@ -90,6 +90,7 @@ static void system_call(frame_t *frame)
 	u64 number = r->rax;
 	u64 a[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
 	frames[current_task] = frame;
+	yield_if_long();
 	current_call = number;
 	frame_replaced = false;
 	arena->calls++;
@@ -130,6 +131,8 @@ static void undefined(frame_t *frame)
 static void fault(int number, const struct siginfo *info, frame_t *frame)
 {
 	u64 rip = frame->uc_mcontext.rip;
+	if (number == SIGBUS && memory_fault((u64)info->si_addr))
+		return;
 	if (in_copy(rip)) {
 		frame->uc_mcontext.rip = (u64)guest_copy_fault;
 		return;
