@@ -52,7 +52,7 @@ static int make_directories(const char *path)
 	zvm_autofree char *copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
-	for (char *at = copy + 1; *at; at++) {
+	for (char *at = copy + (*copy == '/'); *at; at++) {
 		if (*at != '/')
 			continue;
 		*at = 0;

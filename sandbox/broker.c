@@ -377,13 +377,16 @@ static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, con
 		return -EPROTO;
 	struct asked *a = broker->contents[number - 1];
 	int r = prepare_asked(broker, a, &prepared);
-	if (r)
+	put_back(broker, a);
+	if (r) { /* the guest goes on with the file as it is, and so not as it would another time */
+		trouble(broker, r);
 		return send_error(broker, -EIO);
+	}
 	if (prepared.unproven)
 		r = note_unproven(broker, a->dependency.question.path, prepared.unproven);
 	struct zvm_reply reply = {.flags = (prepared.fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
 	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u)};
-	r = r ? r : zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
+	r = r ? r : zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
 	zvm_close_pointer(&prepared.fd);
 	return r;
 }

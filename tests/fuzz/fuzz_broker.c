@@ -4,7 +4,8 @@
  *     how (1 byte), length (2 bytes, little-endian), that many bytes
  *
  * how & 7: 0 the bytes are the whole packet; else they are the text of an ask of that kind, with a true length.
- * how & 8: flags are ZVM_ASK_NOFOLLOW; how & 16: a descriptor comes along; how & 32: replies are not read until later.
+ * how & 8: flags are ZVM_ASK_NOFOLLOW; how & 16: a descriptor comes along; how & 32: replies are not read until later;
+ * how & 64: the store is full, so that no file can be kept.
  *
  * Whatever is sent, the host lives on, opens nothing but regular files and directories of the view, gives them out
  * read-only, answers each ask once, never waits for the box, and has no descriptor more afterwards.
@@ -29,6 +30,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static char home[64];
 static struct zvm_view *view;
+static int full, was_full;
 
 static void require(int promise)
 {
@@ -41,6 +43,9 @@ static void require(int promise)
 static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_digest *ret, int *ret_fd)
 {
 	(void)context, (void)bytes;
+	was_full |= full;
+	if (full)
+		return -ENOSPC;
 	*ret = (struct zvm_digest){.low = size};
 	if (ret_fd)
 		*ret_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -69,6 +74,9 @@ static int keep_file(void *context, int fd, const struct stat *st, struct zvm_di
 	require(n > 0 && S_ISREG(st->st_mode));
 	path[n] = 0;
 	require(is_in_view(path));
+	was_full |= full;
+	if (full)
+		return -ENOSPC;
 	*ret_size = (uint64_t)st->st_size;
 	*ret = (struct zvm_digest){.low = (uint64_t)st->st_ino};
 	if (ret_fd)
@@ -76,7 +84,48 @@ static int keep_file(void *context, int fd, const struct stat *st, struct zvm_di
 	return 0;
 }
 
-static const struct zvm_contents contents = {.keep_file = keep_file, .keep_bytes = keep_bytes};
+/* Images of the host's programs are made once; their descriptors are high, out of the way of those that are counted. */
+static struct derived {
+	uint64_t source;
+	unsigned char note[ZVM_NOTE_SIZE];
+	int fd;
+} derived[16];
+static unsigned derived_count;
+
+static int find_derived(void *context, const char *name, const struct zvm_digest *source,
+                        unsigned char note[ZVM_NOTE_SIZE], int *ret_fd)
+{
+	(void)context, (void)name;
+	*ret_fd = -1;
+	for (unsigned i = 0; i < derived_count; i++) {
+		if (derived[i].source != source->low)
+			continue;
+		memcpy(note, derived[i].note, ZVM_NOTE_SIZE);
+		if (derived[i].fd >= 0)
+			*ret_fd = fcntl(derived[i].fd, F_DUPFD_CLOEXEC, 0);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+static int keep_derived(void *context, const char *name, const struct zvm_digest *source,
+                        const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd)
+{
+	(void)context, (void)name;
+	*ret_fd = -1;
+	if (derived_count == sizeof derived / sizeof derived[0])
+		return -ENOSPC;
+	struct derived *d = &derived[derived_count++];
+	d->source = source->low;
+	memcpy(d->note, note, ZVM_NOTE_SIZE);
+	d->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 1000) : -1;
+	if (d->fd >= 0)
+		*ret_fd = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
+	return 0;
+}
+
+static const struct zvm_contents contents = {
+        .keep_file = keep_file, .keep_bytes = keep_bytes, .find_derived = find_derived, .keep_derived = keep_derived};
 
 static void put(const char *name, const char *text, mode_t mode)
 {
@@ -149,7 +198,7 @@ static void check_reply(const char *packet, size_t size, unsigned fd_count, cons
 	require(size >= sizeof reply && size <= ZVM_PACKET_MAX);
 	memcpy(&reply, packet, sizeof reply);
 	require(reply.text_length == size - sizeof reply && reply.error <= 0 && reply.error > -4096);
-	require(!(reply.flags & ~(ZVM_REPLY_ELSEWHERE | ZVM_REPLY_CONTENT)));
+	require(!(reply.flags & ~(ZVM_REPLY_ELSEWHERE | ZVM_REPLY_CONTENT | ZVM_REPLY_UNVETTED)));
 	require(!(reply.flags & ZVM_REPLY_CONTENT) == !fd_count);
 	require(!reply.error || (!reply.flags && !reply.text_length && !reply.mode));
 	for (unsigned i = 0; i < fd_count; i++)
@@ -190,9 +239,10 @@ static int exchange(struct conversation *c, unsigned how, const uint8_t *bytes, 
 		memcpy(&kind, bytes, sizeof kind);
 	if (send_ask(c, how, bytes, size))
 		return 0;
+	full = how >> 6 & 1;
 	int r = zvm_broker_serve(c->broker, &report);
 	require(r == 1 || r == 0 || r == -EPIPE || r == -EPROTO);
-	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_TRACE && kind != ZVM_ASK_KIND_REPORT));
+	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_IMAGE && kind != ZVM_ASK_KIND_REPORT));
 	require(r != 0 || kind == ZVM_ASK_KIND_REPORT);
 	c->expected += r == 1 && kind != ZVM_ASK_KIND_TRACE;
 	if (!(how & 32) || r != 1)
@@ -220,7 +270,7 @@ static void check_dependencies(struct zvm_broker *broker)
 		zvm_answer_free(&list[i].answer);
 	}
 	free(list);
-	require(zvm_broker_trouble(broker) == 0);
+	require(zvm_broker_trouble(broker) == (was_full ? -ENOSPC : 0));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -228,6 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct zvm_box_request request = {.view = view, .contents = &contents, .trace = trace};
 	struct conversation c = {0};
 	int ends[2], before = lowest_free();
+	full = was_full = 0;
 	require(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
 	c.host = ends[0];
 	c.box = ends[1];

@@ -201,6 +201,7 @@ static struct zvm_dependency dependencies[] = {
 };
 
 static char *refused[] = {(char[]){"socket(AF_INET)"}, (char[]){""}};
+static char message[] = "killed by SIGSEGV at 0x1234";
 static char *walls[] = {(char[]){"seccomp"}};
 
 static struct zvm_record full_record(void)
@@ -213,7 +214,7 @@ static struct zvm_record full_record(void)
 	        .nonce = UINT64_MAX,
 	        .out = {{1, 2, 0, 0}, 3},
 	        .err = {{4, 5, 6, 0}, UINT64_MAX},
-	        .message = (char[]){"killed by SIGSEGV at 0x1234"},
+	        .message = message,
 	        .wall_us = 10,
 	        .cpu_us = 11,
 	        .max_rss_kib = 12,
@@ -400,6 +401,32 @@ static void a_huge_count_is_refused_before_memory_is_asked_for(void **state)
 		}
 }
 
+/* The fuzzer starts from records of today's encoding, not of last year's. ZVM_WRITE_SEEDS=1 writes them anew. */
+static void the_fuzzers_seeds_are_records(void **state)
+{
+	struct zvm_dependency least[] = {dependencies[3]};
+	const struct {
+		const char *path;
+		struct zvm_record record;
+	} seeds[] = {
+	        {"tests/fuzz/corpus/fuzz_record/full", full_record()},
+	        {"tests/fuzz/corpus/fuzz_record/smallest", {.end = ZVM_END_EXIT}},
+	        {"tests/fuzz/corpus/fuzz_record/one-least-dependency",
+	         {.end = ZVM_END_EXIT, .dependencies = least, .dependency_count = 1}},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof seeds / sizeof seeds[0]; i++) {
+		zvm_autobytes struct zvm_bytes bytes = {0};
+		size_t size;
+		encode(&seeds[i].record, &bytes);
+		if (getenv("ZVM_WRITE_SEEDS"))
+			put_bytes(seeds[i].path, bytes.data, bytes.size);
+		zvm_autofree char *seed = get_bytes(seeds[i].path, &size);
+		assert_int_equal(size, bytes.size);
+		assert_memory_equal(seed, bytes.data, size);
+	}
+}
+
 static void another_version_is_refused(void **state)
 {
 	zvm_autobytes struct zvm_bytes bytes = {0};
@@ -455,6 +482,7 @@ int main(void)
 	        cmocka_unit_test(a_flipped_bit_is_refused_or_is_another_whole_record),
 	        cmocka_unit_test(a_byte_of_any_value_anywhere_is_survived),
 	        cmocka_unit_test(a_huge_count_is_refused_before_memory_is_asked_for),
+	        cmocka_unit_test(the_fuzzers_seeds_are_records),
 	        cmocka_unit_test(another_version_is_refused),
 	        cmocka_unit_test(a_record_takes_what_an_outcome_holds),
 	};

@@ -220,7 +220,8 @@ static void a_packet_that_lies_is_the_end(void **state)
 	        {.kind = ZVM_ASK_KIND_EXEC},
 	        {.kind = ZVM_ASK_KIND_REPORT},
 	        {.kind = 0},
-	        {.kind = 6},
+	        {.kind = ZVM_ASK_KIND_IMAGE},
+	        {.kind = ZVM_ASK_KIND_IMAGE + 1},
 	        {.kind = UINT32_MAX},
 	        {.kind = 0x80000001u},
 	};
@@ -362,6 +363,36 @@ static void a_box_cannot_make_the_host_keep_descriptors_by_running_programs(void
 	assert_true(open_descriptors() < 300);
 }
 
+static void a_box_cannot_make_the_host_keep_descriptors_by_asking_for_images(void **state)
+{
+	uint32_t number = 0;
+	(void)state;
+	for (unsigned i = 0; i < 600; i++) {
+		assert_int_equal(ask(ZVM_ASK_KIND_OPEN, spelling(i, "file")), 1);
+		struct answer a = receive();
+		close(a.fds[0]);
+		number = a.reply.content;
+		assert_true(number > 0);
+	}
+	for (uint32_t n = 1; n <= number; n++) {
+		assert_int_equal(ask_bytes(ZVM_ASK_KIND_IMAGE, &n, sizeof n), 1);
+		struct answer a = receive();
+		assert_int_equal(a.reply.error, 0);
+		assert_int_equal(a.fd_count, 0);
+	}
+	assert_true(open_descriptors() < 300);
+}
+
+static void an_image_of_what_was_never_given_is_the_end(void **state)
+{
+	uint32_t numbers[] = {0, 2, UINT32_MAX};
+	(void)state;
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/file", "content"), 0);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(ask_bytes(ZVM_ASK_KIND_IMAGE, &numbers[i], sizeof numbers[i]), -EPROTO);
+	assert_int_equal(ask_bytes(ZVM_ASK_KIND_IMAGE, "\1\0\0\0\0\0\0\0", 8), -EPROTO);
+}
+
 /* --- limits and trouble --- */
 
 static void a_box_that_never_reads_cannot_make_the_host_wait(void **state)
@@ -399,6 +430,22 @@ static void a_program_that_could_not_be_kept_is_known(void **state)
 	assert_int_equal(zvm_broker_trouble(broker), -EMFILE);
 }
 
+static void an_image_that_could_not_be_made_is_known(void **state)
+{
+	uint32_t number = 0;
+	(void)state;
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(ask(ZVM_ASK_KIND_OPEN, spelling(i, "file")), 1);
+		struct answer a = receive();
+		close(a.fds[0]);
+		number = a.reply.content;
+	}
+	failing = -EMFILE; /* the last one's descriptor is closed by now, and cannot be had again */
+	assert_int_equal(ask_bytes(ZVM_ASK_KIND_IMAGE, &number, sizeof number), 1);
+	assert_int_equal(receive().reply.error, -EIO);
+	assert_int_equal(zvm_broker_trouble(broker), -EMFILE);
+}
+
 static void a_program_that_cannot_be_run_is_the_guests_own_matter(void **state)
 {
 	static const char absent[] = "/script/nosuch\0x", closed[] = "/script/file\0x";
@@ -430,6 +477,9 @@ int main(void)
 	        WITH_BROKER(a_packet_that_does_not_fit_leaves_no_descriptor),
 	        WITH_BROKER(a_box_cannot_make_the_host_keep_descriptors_by_opening),
 	        WITH_BROKER(a_box_cannot_make_the_host_keep_descriptors_by_running_programs),
+	        WITH_BROKER(a_box_cannot_make_the_host_keep_descriptors_by_asking_for_images),
+	        WITH_BROKER(an_image_of_what_was_never_given_is_the_end),
+	        WITH_BROKER(an_image_that_could_not_be_made_is_known),
 	        WITH_BROKER(a_box_that_never_reads_cannot_make_the_host_wait),
 	        WITH_BROKER(a_run_whose_file_could_not_be_kept_is_known),
 	        WITH_BROKER(a_program_that_could_not_be_kept_is_known),

@@ -236,7 +236,7 @@ static void *work(void *context)
 	struct zvm_result *results = context;
 	for (unsigned i = 0; i < 3000; i++) {
 		bool is_new;
-		char path[8];
+		char path[16];
 		snprintf(path, sizeof path, "%u", i % 5);
 		struct zvm_inode *inode = zvm_inode_get(inodes, ZVM_INODE_FILE, ZVM_TREE_RUN, "cat", path);
 		if (!inode || strcmp(inode->path, path))

@@ -331,10 +331,28 @@ static void other_filesystems_below_are_seen(void **state)
 	zvm_inputs_close(own);
 }
 
+static void write_text(const char *path, const char *text)
+{
+	zvm_autofd int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		print_message("%s: %s\n", path, strerror(errno));
+}
+
+/* Root's own, or an ordinary user's in which he is still himself. */
 static int enter_namespace(void)
 {
-	int flags = geteuid() ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS;
-	return unshare(flags) < 0 ? -1 : mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
+	unsigned user = geteuid(), group = getegid();
+	char users[64], groups[64];
+	if (unshare(user ? CLONE_NEWUSER | CLONE_NEWNS : CLONE_NEWNS) < 0)
+		return -1;
+	if (user) {
+		snprintf(users, sizeof users, "%u %u 1", user, user);
+		snprintf(groups, sizeof groups, "%u %u 1", group, group);
+		write_text("/proc/self/setgroups", "deny");
+		write_text("/proc/self/uid_map", users);
+		write_text("/proc/self/gid_map", groups);
+	}
+	return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL);
 }
 
 #define WITH_INPUTS(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -346,6 +346,46 @@ static void runs_of_different_worlds_live_side_by_side(void **state)
 	assert_int_equal(find(&a, ""), 0);
 }
 
+static double cpu_seconds(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* What it costs to find a run that looked at so many files for the first time. */
+static double cost_of_finding(unsigned count)
+{
+	char script[32];
+	snprintf(script, sizeof script, "/script/%u", count);
+	struct zvm_action a = action(script);
+	struct zvm_record *r = calloc(1, sizeof *r);
+	*r = (struct zvm_record){.end = ZVM_END_EXIT, .nonce = count, .references = 1};
+	r->dependencies = calloc(count, sizeof *r->dependencies);
+	for (unsigned i = 0; i < count; i++)
+		put_text(in_scratch("scripts/%u", i), "");
+	let_time_pass();
+	for (unsigned i = 0; i < count; i++) {
+		char path[32];
+		snprintf(path, sizeof path, "/script/%u", i);
+		r->dependencies[r->dependency_count++] = seen(ZVM_ASK_LOOKUP, path);
+	}
+	assert_int_equal(zvm_record_save(records, &a, r), 0);
+	zvm_record_free(r);
+	reopen(0);
+	double before = cpu_seconds();
+	assert_int_equal(find(&a, ""), count);
+	return cpu_seconds() - before;
+}
+
+static void ten_times_the_files_cost_about_ten_times_as_much(void **state)
+{
+	(void)state;
+	double few = cost_of_finding(1200), many = cost_of_finding(12000);
+	print_message("1200 files: %.4f s, 12000 files: %.4f s\n", few, many);
+	assert_true(many < 30 * few);
+}
+
 static void a_forged_dependency_ends_it(void **state)
 {
 	struct zvm_action a = action("/script/a");
@@ -570,6 +610,7 @@ int main(void)
 	        WITH_RECORDS(a_file_that_became_a_link_out_of_the_guests_view_ends_it),
 	        WITH_RECORDS(a_link_that_was_turned_ends_it_though_the_file_is_the_same),
 	        WITH_RECORDS(runs_of_different_worlds_live_side_by_side),
+	        WITH_RECORDS(ten_times_the_files_cost_about_ten_times_as_much),
 	        WITH_RECORDS(a_forged_dependency_ends_it),
 	        WITH_RECORDS(a_quick_look_never_reads_a_large_file),
 	        WITH_RECORDS(a_damaged_record_is_a_miss_and_goes),
