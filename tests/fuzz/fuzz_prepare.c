@@ -1,0 +1,71 @@
+/*
+ * Any bytes as an ELF file that a guest maps executable: nothing is read or changed outside of it, only escape bytes in
+ * executable pages change, and the same file gives the same image.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "plan.h"
+#include "sites.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(int promise)
+{
+	if (!promise)
+		abort();
+}
+
+static int in_executable_page(const struct zvm_image *image, uint64_t offset)
+{
+	for (uint32_t i = 0; i < image->segment_count; i++) {
+		const struct zvm_segment *s = &image->segments[i];
+		if ((s->protection & PROT_EXEC) && offset >= s->file_offset / 4096 * 4096 &&
+		    offset < (s->file_offset + s->file_size + 4095) / 4096 * 4096)
+			return 1;
+	}
+	return 0;
+}
+
+static void check(const struct zvm_image *image, const uint8_t *data, size_t size, const struct zvm_sites *sites)
+{
+	size_t proven = 0, unproven = 0, sum = 0;
+	for (size_t i = 0; i < sites->count; i++) {
+		const struct zvm_site *s = &sites->list[i];
+		require(s->offset < size && in_executable_page(image, s->offset) && s->kind < ZVM_SITE_KINDS);
+		require(!i || sites->list[i - 1].offset < s->offset);
+		require(data[s->offset] == (s->kind == ZVM_SITE_HALT ? 0xf4 : 0x0f));
+		proven += s->proven;
+		unproven += !s->proven && s->kind != ZVM_SITE_HALT;
+	}
+	for (int kind = 0; kind < ZVM_SITE_KINDS; kind++)
+		sum += sites->proven[kind];
+	require(sum == proven && unproven == sites->unproven);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static int fd = -1;
+	struct zvm_image image;
+	struct zvm_sites sites, again;
+	char interpreter[ZVM_PATH_MAX];
+	const char *reason;
+	if (fd < 0)
+		fd = memfd_create("fuzz", MFD_CLOEXEC);
+	require(ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size);
+	if (zvm_plan_library(fd, &image, interpreter, &reason))
+		return 0;
+	struct zvm_elf_bytes elf = {.data = data, .size = size, .image = &image};
+	int r = zvm_sites_find(&elf, &sites);
+	require(r == 0 || r == -E2BIG);
+	if (r)
+		return 0;
+	check(&image, data, size, &sites);
+	require(zvm_sites_find(&elf, &again) == 0 && again.count == sites.count);
+	require(!sites.count || !memcmp(again.list, sites.list, sites.count * sizeof *sites.list));
+	zvm_sites_free(&sites);
+	zvm_sites_free(&again);
+	return 0;
+}
