@@ -7,6 +7,7 @@
  */
 #include "prepare.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,7 +34,7 @@ static void apply(const struct zvm_sites *sites, unsigned char *data)
 
 static int write_image(const unsigned char *data, size_t size, int *ret)
 {
-	zvm_autofd int fd = memfd_create("zvm prepared", MFD_CLOEXEC);
+	zvm_autofd int fd = memfd_create("zvm prepared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	for (size_t done = 0; done < size;) {
@@ -44,6 +45,9 @@ static int write_image(const unsigned char *data, size_t size, int *ret)
 			return -errno;
 		done += (size_t)n;
 	}
+	/* Where nobody keeps it, the box gets this very file: it must not be able to write to it. */
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return -errno;
 	*ret = zvm_steal_fd(&fd);
 	return 0;
 }

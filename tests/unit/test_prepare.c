@@ -298,6 +298,19 @@ static void a_hlt_that_looks_like_a_site_becomes_a_cli(void **state)
 	assert_image(&m, &p, (const unsigned char[]){0xf4, 0xa2, 0x75, 0x02, 0xf4, 0x90, 0xfa, 0x31, 0xc0, 0xc3});
 }
 
+static void an_image_cannot_be_changed(void **state)
+{
+	(void)state;
+	static struct maker m;
+	start(&m);
+	FUNCTION(&m, 0x0f, 0xa2, 0xc3);
+	struct zvm_prepared p = prepare(&m);
+	assert_int_equal(pwrite(p.fd, "x", 1, 0), -1);
+	assert_int_equal(ftruncate(p.fd, 1), -1);
+	assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, p.fd, 0), MAP_FAILED);
+	close(p.fd);
+}
+
 static void without_sites_the_file_itself_is_mapped(void **state)
 {
 	(void)state;
@@ -682,6 +695,7 @@ int main(void)
 	        cmocka_unit_test(two_calls_that_contradict_each_other_prove_nothing),
 	        cmocka_unit_test(bytes_beside_the_segment_are_counted),
 	        cmocka_unit_test(a_hlt_that_looks_like_a_site_becomes_a_cli),
+	        cmocka_unit_test(an_image_cannot_be_changed),
 	        cmocka_unit_test(without_sites_the_file_itself_is_mapped),
 	        cmocka_unit_test(nothing_is_known_of_what_is_no_elf_file),
 	        cmocka_unit_test(huge_files_are_not_looked_into),
