@@ -134,7 +134,7 @@ $(BUILD)/box/%: tests/box/%.c
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
 	@mkdir -p $(@D)
 	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) -w -o $@ $< \
-		sandbox/plan.c sandbox/code.c sandbox/sites.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c fs/name.c fs/directive.c fs/size.c fs/action.c $(LIBRARIES)
+		sandbox/plan.c sandbox/code.c sandbox/sites.c sandbox/vet_code.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c fs/name.c fs/directive.c fs/size.c fs/action.c $(LIBRARIES)
 
 demo: $(BUILD)/zvm
 	contrib/demo $(BUILD)/zvm

@@ -226,6 +226,21 @@ static void files_mapped_by_hand_are_prepared_too(void **state)
 	(void)state;
 	same_by_both_ways("by-hand", "leaf 0: 0000000d 6c65746e 49656e69\n");
 	same_by_both_ways("by-hand-later", "leaf 0: 0000000d 6c65746e 49656e69\n");
+	same_by_both_ways("by-hand-moved", "leaf 0: 0000000d 6c65746e 49656e69\n");
+}
+
+static void every_kind_of_task_is_answered(void **state)
+{
+	(void)state;
+	static const char leaf[] = "00000000 0: 0000000d 756e6547 6c65746e 49656e69\n";
+	static struct result r;
+	unsigned answers = 0;
+	same_by_both_ways("tasks", "rdpid: 0 0\n");
+	run(NATIVE, "instructions", "tasks", &r);
+	for (const char *at = r.text; (at = strstr(at, leaf)); at += sizeof leaf - 1)
+		answers++;
+	assert_int_equal(answers, 3);
+	zvm_box_outcome_free(&r.outcome);
 }
 
 static void libm_gives_the_same_bits(void **state)
@@ -280,6 +295,7 @@ int main(void)
 	        cmocka_unit_test(data_and_the_insides_of_instructions_stay),
 	        cmocka_unit_test(whoever_reads_the_file_gets_the_file),
 	        cmocka_unit_test(files_mapped_by_hand_are_prepared_too),
+	        cmocka_unit_test(every_kind_of_task_is_answered),
 	        cmocka_unit_test(libm_gives_the_same_bits),
 	        cmocka_unit_test(code_that_a_guest_makes_is_said_not_to_be_vetted),
 	        cmocka_unit_test(unproven_places_are_named),
