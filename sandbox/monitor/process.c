@@ -103,6 +103,13 @@ static bool output_held(void)
 	return false;
 }
 
+/* An output was closed: perhaps the last one that somebody held after pid 1 had ended. */
+void run_over_if_unheard(void)
+{
+	if (arena->processes[0].zombie && !output_held())
+		run_over(NULL);
+}
+
 static void give_orphans_away(s32 pid)
 {
 	for (u32 i = 0; i < arena->process_count; i++)
@@ -151,8 +158,7 @@ static NORETURN void process_end(int status, const char *message)
 	}
 	give_orphans_away(p->pid);
 	tell_parent(p);
-	if (arena->processes[0].zombie && !output_held())
-		run_over(NULL);
+	run_over_if_unheard();
 	vfork_release(self);
 	if (self->host != index)
 		task_resume_other();
