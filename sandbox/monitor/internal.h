@@ -123,6 +123,7 @@ void robust_list_release(const struct task *task);
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
 s64 fork_native(void);
 void follow_launcher(void);
+void run_over_if_unheard(void);
 
 /* process.c */
 struct process *process_find(s64 pid);                      /* 0: the current one */
