@@ -1,4 +1,5 @@
-/* When things arrive: signals, timers, bytes, readiness; and what the memory around them holds. One matter per argument. */
+/* When things arrive: signals, timers, bytes, readiness; and what the memory around them holds. One matter per
+ * argument. */
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -42,7 +43,9 @@ static void alarms(void)
 {
 	struct itimerval often = {{0, 1000}, {0, 1000}};
 	struct timeval now;
+	sigset_t none = {0};
 	signal(SIGALRM, count);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	for (int seen = 0, turns = 0; seen < 10; turns++) {
 		gettimeofday(&now, NULL);
@@ -108,8 +111,8 @@ static void look(int number, siginfo_t *info, void *context)
 	unsigned long sum = 0;
 	for (int i = 0; i < NGREG; i++)
 		printf("%llx ", (unsigned long long)c->uc_mcontext.gregs[i]);
-	printf("\n%d %d %p flags %lx stack %p\n", number, info->si_code, number == SIGSEGV ? info->si_addr : NULL, c->uc_flags,
-	       (void *)&sum);
+	printf("\n%d %d %p flags %lx stack %p\n", number, info->si_code, number == SIGSEGV ? info->si_addr : NULL,
+	       c->uc_flags, (void *)&sum);
 	print_sum("siginfo", info, sizeof *info);
 	print_sum("state", state, 512);
 	print_sum("behind it", state + 512, 2048);
@@ -225,7 +228,8 @@ static void selects(void)
 		int n = select(20, &ready, NULL, NULL, &soon);
 		printf("%d/%ld ", n, (long)soon.tv_usec);
 		for (int i = 0; i < 3; i++)
-			if (n && set[i].fd >= 0 && FD_ISSET(set[i].fd, &ready) && read(set[i].fd, buffer, sizeof buffer) == 0)
+			if (n && set[i].fd >= 0 && FD_ISSET(set[i].fd, &ready) &&
+			    read(set[i].fd, buffer, sizeof buffer) == 0)
 				set[i].fd = -1, open--;
 	}
 	putchar('\n');
@@ -242,7 +246,8 @@ static void exhaustion(void)
 	long n = 0;
 	setlocale(LC_ALL, "");
 	setrlimit(RLIMIT_AS, &limit);
-	while (n < 1000000 && mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+	while (n < 1000000 &&
+	       mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		n++;
 	printf("%ld of 64K\n", n);
 	for (n = 0; malloc(1000 + n % 50 * 16); n++)
@@ -250,7 +255,8 @@ static void exhaustion(void)
 	printf("%ld by malloc, %s\n", n, strerror(errno));
 }
 
-/* What lies in memory that nobody has written to since it was given back, and between the members of what was copied. */
+/* What lies in memory that nobody has written to since it was given back, and between the members of what was copied.
+ */
 static void leftovers(void)
 {
 	struct {
@@ -275,7 +281,8 @@ static void places(void)
 {
 	void *maps[6], *heap = sbrk(0);
 	for (int i = 0; i < 6; i++)
-		maps[i] = mmap(NULL, 4096 << i, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (i == 3 ? MAP_32BIT : 0), -1, 0);
+		maps[i] = mmap(NULL, 4096 << i, PROT_READ | PROT_WRITE,
+		               MAP_PRIVATE | MAP_ANONYMOUS | (i == 3 ? MAP_32BIT : 0), -1, 0);
 	munmap(maps[2], 4096 << 2);
 	maps[1] = mremap(maps[1], 8192, 1 << 20, MREMAP_MAYMOVE);
 	void *again = mmap(NULL, 4096 << 2, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -290,8 +297,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = {{"alarms", alarms},   {"intervals", intervals}, {"signals", signals},   {"faults", faults},
-	           {"pieces", pieces},   {"polls", polls},         {"epolls", epolls},     {"selects", selects},
+	} all[] = {{"alarms", alarms},         {"intervals", intervals}, {"signals", signals}, {"faults", faults},
+	           {"pieces", pieces},         {"polls", polls},         {"epolls", epolls},   {"selects", selects},
 	           {"exhaustion", exhaustion}, {"leftovers", leftovers}, {"places", places}};
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
 		if (!strcmp(argv[1], all[i].name)) {

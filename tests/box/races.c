@@ -55,6 +55,8 @@ static void *add(void *unused)
 		long seen = total;
 		if (i % 3 == 0)
 			sched_yield();
+		if (i % 97 == 0)
+			usleep(1);
 		total = seen + 1; /* what others have added is lost */
 	}
 	return unused;
@@ -231,6 +233,8 @@ static void add_shared(int who)
 		int seen = *shared;
 		if (i % 3 == 0)
 			sched_yield();
+		if (i % 97 == 0)
+			usleep(1);
 		*shared = seen + 1;
 	}
 }
@@ -249,8 +253,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = {{"counter", counter}, {"yields", yields}, {"mutex", mutex},       {"semaphores", semaphores}, {"stacks", stacks},
-	           {"writers", writers}, {"output", output}, {"children", children}, {"memory", memory}};
+	} all[] = {{"counter", counter},       {"yields", yields},     {"mutex", mutex},
+	           {"semaphores", semaphores}, {"stacks", stacks},     {"writers", writers},
+	           {"output", output},         {"children", children}, {"memory", memory}};
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
 		if (!strcmp(argv[1], all[i].name)) {
 			all[i].run();
