@@ -90,10 +90,12 @@ def unusual():
 
 
 def somebody_else():
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    """On all processors, and, if we may choose, another user."""
     os.umask(0o027)
+    if ROOT:
+        os.setgroups([])
+        os.setresgid(NOBODY, NOBODY, NOBODY)
+        os.setresuid(NOBODY, NOBODY, NOBODY)
 
 
 @contextlib.contextmanager
@@ -159,7 +161,7 @@ class Circumstance:
         self.directory = SCRATCH / name
         self.directory.mkdir()
         self.env = {"PATH": BOX_PATH, **env}
-        if prepare is somebody_else:
+        if prepare is somebody_else and ROOT:
             os.chown(self.directory, NOBODY, NOBODY)
 
     def run(self, argv, data, **options):
@@ -188,7 +190,7 @@ OTHER = Circumstance("other-directory-with-a-longer-name", LATE, unusual,
                       "RANDOM": "4", "MALLOC_ARENA_MAX": "1", "COLUMNS": "40",
                       "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F"},
                      feed=run_fed_slowly, pool="0", busy=True)
-SOMEBODY = Circumstance("somebody", LATE, somebody_else if ROOT else usual, {"USER": "nobody", "HOME": "/nonexistent", "MALLOC_PERTURB_": "85"},
+SOMEBODY = Circumstance("somebody", LATE, somebody_else, {"USER": "nobody", "HOME": "/nonexistent", "MALLOC_PERTURB_": "85"},
                         feed=run_from_file, pool="3")
 CIRCUMSTANCES = [PLAIN, OTHER, SOMEBODY]
 
