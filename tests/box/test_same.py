@@ -46,7 +46,7 @@ print(*out)
     # Takes memory until there is none: in the box only, which says how much that is.
     "hunger.pl": "#!/usr/bin/perl\n# zvm: memory=64M\nmy ($n, @all); while (1) { push @all, 'x' x 1000003; print ++$n, qq{\\n} }\n",
 }
-GUESTS = ["chance", "processor", "races", "moments", "first", "hello_static"]
+GUESTS = ["chance", "processor", "races", "moments", "structures", "first", "hello_static"]
 NAMES = [*GUESTS, "alpha", "beta", "gamma", *SCRIPTS]
 
 
@@ -269,6 +269,7 @@ ROWS = {
         ("chance", "files"),
         ("chance", "space"),
         ("chance", "created"),
+        ("structures",),
         ("chance", "listing", "/script"),
         ("look.py", "/script"),
         ("look.pl", "/script"),
@@ -431,6 +432,13 @@ def chance_is_the_actions():
     draw = "import os,sys; print(os.urandom(8).hex(), hash('a'))"
     drawn = [PLAIN.boxed(("python3", "-c", draw), b"a"), PLAIN.boxed(("python3", "-c", draw), b"b"), PLAIN.boxed(("python3", "-c", draw, "x"), b"a")]
     assert len({r.out for r in drawn}) == 3 and all(r.status == 0 for r in drawn), [str(r) for r in drawn]
+
+
+@test
+def wide_registers():
+    """registers wider than cpuid tells of are unchanged behind a signal handler, as natively"""
+    native, boxed = PLAIN.native(("moments", "vectors")), PLAIN.boxed(("moments", "vectors"))
+    assert native == boxed and native.status == 0 and native.out, f"{native}\n{boxed}"
 
 
 @test
