@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -43,7 +44,9 @@ static void alarms(void)
 {
 	struct itimerval often = {{0, 1000}, {0, 1000}};
 	struct timeval now;
+	sigset_t none = {0};
 	signal(SIGALRM, count);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	for (int seen = 0, turns = 0; seen < 10; turns++) {
 		gettimeofday(&now, NULL);
@@ -115,6 +118,7 @@ static void look(int number, siginfo_t *info, void *context)
 	print_sum("state", state, 512);
 	print_sum("behind it", state + 512, 2048);
 	print_sum("notes", state + 464, 48);
+	print_sum("reserved", c->uc_mcontext.__reserved1, sizeof c->uc_mcontext.__reserved1);
 	if (number == SIGSEGV)
 		exit(0);
 }
@@ -132,6 +136,38 @@ static void faults(void)
 	int fd = open("/usr/share/common-licenses/GPL-3", O_RDONLY);
 	volatile char *page = mmap(NULL, 32768, PROT_READ, MAP_PRIVATE, fd, 0);
 	page[16384] = 1;
+}
+
+static unsigned char wide[32];
+
+static void clobber(int number)
+{
+	__asm__ volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0\n\tvinsertf128 $1, %%xmm0, %%ymm0, %%ymm5"
+	                 :
+	                 :
+	                 : "xmm0", "xmm5");
+	arrived++;
+}
+
+static void not_there(int number)
+{
+	puts("this processor has no wide registers");
+	exit(0);
+}
+
+/* Registers that cpuid did not offer, used all the same, behind a handler that used them too. */
+static void vectors(void)
+{
+	signal(SIGILL, not_there);
+	signal(SIGUSR1, clobber);
+	for (int i = 0; i < 32; i++)
+		wide[i] = i * 7;
+	__asm__ volatile("vmovups %0, %%ymm5" : : "m"(wide) : "xmm5");
+	syscall(SYS_tkill, gettid(), SIGUSR1);
+	__asm__ volatile("vmovups %%ymm5, %0" : "=m"(wide));
+	for (int i = 0; i < 32; i++)
+		printf("%d ", wide[i]);
+	printf("%d\n", arrived);
 }
 
 /* --- bytes --- */
@@ -297,7 +333,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} all[] = {{"alarms", alarms},         {"intervals", intervals}, {"signals", signals}, {"faults", faults},
 	           {"pieces", pieces},         {"polls", polls},         {"epolls", epolls},   {"selects", selects},
-	           {"exhaustion", exhaustion}, {"leftovers", leftovers}, {"places", places}};
+	           {"exhaustion", exhaustion}, {"leftovers", leftovers}, {"vectors", vectors}, {"places", places}};
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
 		if (!strcmp(argv[1], all[i].name)) {
 			all[i].run();
