@@ -398,7 +398,7 @@ static int own_node(const struct place *place, u32 *ret)
 		return -EROFS;
 	if (node == NO_INDEX && place->kind == PLACE_DESCRIPTION) {
 		u32 path = description_at(place->description)->path;
-		return path != NO_INDEX && !starts_with(string_at(path), "/proc/") ? -EROFS : -EPERM;
+		return path != NO_INDEX && !proc_makes(string_at(path)) ? -EROFS : -EPERM;
 	}
 	if (node == NO_INDEX)
 		return -EPERM;

@@ -715,10 +715,14 @@ static void maps_line(const struct process *p, const struct area *area, struct t
 	else if (area->flags & AREA_HEAP)
 		name = "[heap]";
 	char line[128];
-	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx 00:01 %lu ", area->start, area->end,
+	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx %s %lu ", area->start, area->end,
 	               area->protection & PROT_READ ? 'r' : '-', area->protection & PROT_WRITE ? 'w' : '-',
 	               area->protection & PROT_EXEC ? 'x' : '-', area->flags & AREA_SHARED ? 's' : 'p',
-	               area->inode ? area->offset : 0, area->inode);
+	               area->inode ? area->offset : 0,
+	               area->flags & AREA_PRIVATE_FILE ? "00:14"
+	               : area->inode                   ? "08:01"
+	                                               : "00:00",
+	               area->inode);
 	(void)p;
 	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
 }
