@@ -383,12 +383,14 @@ typedef s64 call_handler(const u64 *a);
 #define CALL_EMULATED(handler) call_handler handler;
 #define CALL_BROKERED(handler) call_handler handler;
 #define CALL_PASSED(handler) call_handler handler;
-#define CALL_REFUSED(handler)
+#define CALL_REFUSED(error)
+#define CALL_ABSENT(error)
 #include "calls.def"
 #undef CALL
 #undef CALL_EMULATED
 #undef CALL_BROKERED
 #undef CALL_PASSED
 #undef CALL_REFUSED
+#undef CALL_ABSENT
 
 #endif
