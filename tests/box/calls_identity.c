@@ -75,7 +75,7 @@ static int own_group(void)
 		return 1;
 	if (setsid() != -1 || errno != EPERM)
 		return 2;
-	if (setpgid(30000, 0) != -1 || errno != ESRCH)
+	if (setpgid(INT_MAX, 0) != -1 || errno != ESRCH)
 		return 3;
 	if (setpgid(0, -1) != -1 || errno != EINVAL)
 		return 4;
@@ -99,8 +99,8 @@ static void groups(void)
 	IS("a child in its own group", in_child(own_group), 0);
 	IS("a child in its own session", in_child(own_session), 0);
 	IS("a child knows its parent", in_child(parent_known), 0);
-	FAILS("getpgid of nobody", getpgid(30000), ESRCH);
-	FAILS("getsid of nobody", getsid(30000), ESRCH);
+	FAILS("getpgid of nobody", getpgid(INT_MAX), ESRCH);
+	FAILS("getsid of nobody", getsid(INT_MAX), ESRCH);
 	IS("gettid of the first thread is its process", syscall(SYS_gettid), getpid());
 }
 
@@ -112,7 +112,7 @@ static void limits(void)
 		all &= getrlimit(i, &l) == 0 && l.rlim_cur <= l.rlim_max;
 	HOLDS("every limit is known", all);
 	FAILS("an unknown one", syscall(SYS_prlimit64, 0, 99, NULL, &l), EINVAL);
-	FAILS("one of nobody", syscall(SYS_prlimit64, 30000, RLIMIT_CORE, NULL, &l), ESRCH);
+	FAILS("one of nobody", syscall(SYS_prlimit64, INT_MAX, RLIMIT_CORE, NULL, &l), ESRCH);
 	getrlimit(RLIMIT_NOFILE, &old);
 	l = (struct rlimit){old.rlim_max + 1, old.rlim_max};
 	FAILS("more than the most", setrlimit(RLIMIT_NOFILE, &l), EINVAL);
@@ -130,6 +130,22 @@ static void limits(void)
 	FAILS("F_DUPFD over it", fcntl(0, F_DUPFD, 10), EINVAL);
 	syscall(SYS_close_range, 3, ~0u, 0);
 	IS("and back", setrlimit(RLIMIT_NOFILE, &old), 0);
+	struct rlimit space;
+	getrlimit(RLIMIT_AS, &space);
+	l = (struct rlimit){64 << 20, space.rlim_max};
+	NEED(setrlimit(RLIMIT_AS, &l) == 0);
+	FAILS("more memory than RLIMIT_AS", mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	      ENOMEM);
+	HOLDS("less", mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	setrlimit(RLIMIT_AS, &space);
+	getrlimit(RLIMIT_DATA, &space);
+	l = (struct rlimit){16 << 20, space.rlim_max};
+	NEED(setrlimit(RLIMIT_DATA, &l) == 0);
+	FAILS("more of the heap than RLIMIT_DATA", sbrk(32 << 20), ENOMEM);
+	FAILS("or elsewhere", mmap(NULL, 32 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), ENOMEM);
+	HOLDS("what cannot be written is no data",
+	      mmap(NULL, 32 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
+	setrlimit(RLIMIT_DATA, &space);
 	IS("getrlimit tells what was set",
 	   (l = (struct rlimit){4096, RLIM_INFINITY}, getrlimit(RLIMIT_CORE, &old), l.rlim_max = old.rlim_max,
 	    l.rlim_cur = 0, setrlimit(RLIMIT_CORE, &l), getrlimit(RLIMIT_CORE, &l), l.rlim_cur),
@@ -148,7 +164,7 @@ static void scheduling(void)
 	FAILS("to real time", sched_setscheduler(0, SCHED_FIFO, &high), EPERM);
 	FAILS("to real time without priority", sched_setscheduler(0, SCHED_FIFO, &p), EINVAL);
 	FAILS("to an unknown policy", sched_setscheduler(0, 77, &p), EINVAL);
-	FAILS("of nobody", sched_getscheduler(30000), ESRCH);
+	FAILS("of nobody", sched_getscheduler(INT_MAX), ESRCH);
 	FAILS("of a negative one", sched_getscheduler(-1), EINVAL);
 	FAILS("a priority that is none", sched_setparam(0, &high), EINVAL);
 	IS("priorities of real time", sched_get_priority_max(SCHED_RR), 99);
@@ -164,7 +180,7 @@ static void scheduling(void)
 	CPU_ZERO(&set);
 	FAILS("to none", sched_setaffinity(0, sizeof set, &set), EINVAL);
 	FAILS("into too little room", syscall(SYS_sched_getaffinity, 0, 1, &set), EINVAL);
-	FAILS("affinity of nobody", sched_getaffinity(30000, sizeof set, &set), ESRCH);
+	FAILS("affinity of nobody", sched_getaffinity(INT_MAX, sizeof set, &set), ESRCH);
 	IS("getcpu", getcpu(&cpu, &node), 0);
 	struct {
 		uint32_t size, policy;

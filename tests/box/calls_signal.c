@@ -63,10 +63,10 @@ static void actions(void)
 	union sigval value = {.sival_int = 7};
 	IS("sigqueue", (sigqueue(getpid(), SIGUSR1, value), said.si_value.sival_int), 7);
 	IS("says so", said.si_code, SI_QUEUE);
-	FAILS("kill of nobody", kill(30000, 0), ESRCH);
+	FAILS("kill of nobody", kill(INT_MAX, 0), ESRCH);
 	IS("kill of oneself with nothing", kill(getpid(), 0), 0);
 	FAILS("kill with no signal", kill(getpid(), 65), EINVAL);
-	FAILS("tgkill of nobody", syscall(SYS_tgkill, getpid(), 30000, 0), ESRCH);
+	FAILS("tgkill of nobody", syscall(SYS_tgkill, getpid(), INT_MAX, 0), ESRCH);
 	FAILS("an action for SIGKILL", sigaction(SIGKILL, &action, NULL), EINVAL);
 	IS("to look at it is not", sigaction(SIGKILL, NULL, &old), 0);
 	FAILS("an action for no signal", syscall(SYS_rt_sigaction, 65, NULL, NULL, 8), EINVAL);

@@ -212,6 +212,30 @@ static void posix_timers(void)
 		timer_delete(many[i]);
 }
 
+static volatile int called;
+
+static void call_me(union sigval value)
+{
+	called = value.sival_int;
+}
+
+static void threads(void)
+{
+	struct sigevent event = {
+	        .sigev_notify = SIGEV_THREAD, .sigev_notify_function = call_me, .sigev_value.sival_int = 42};
+	struct itimerspec t = {{0, 0}, {0, 10000000}};
+	timer_t timer;
+	IS("a timer that starts a thread", timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	timer_settime(timer, 0, &t, NULL);
+	for (int i = 0; i < 100 && !called; i++)
+		usleep(10000);
+	IS("starts it, with its value", called, 42);
+	timer_delete(timer);
+	struct sigevent other = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+	other._sigev_un._tid = INT_MAX;
+	FAILS("a timer for a thread that is not there", timer_create(CLOCK_MONOTONIC, &other, &timer), EINVAL);
+}
+
 /* A child has none of its parent's timers, and time goes on for both. */
 static void children(void)
 {
@@ -241,5 +265,6 @@ int main(void)
 	interval_timers();
 	posix_timers();
 	children();
+	threads();
 	return end();
 }
