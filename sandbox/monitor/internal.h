@@ -70,6 +70,7 @@ void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
 bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and not too long for the wall */
 bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
+void memory_follow(void);       /* this process has its turn again: others may have cut files that it has mapped */
 bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
 
 /* chance.c */

@@ -224,11 +224,15 @@ static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 n
 	return r || inside == size ? r : map_behind_end(at + inside, size - inside, protection, shared);
 }
 
-/* What is in the way of a file's new end in the current process; others find out when they touch it (memory_fault). */
+static u32 cut_seen; /* by this native process */
+
+/* Follows a file's new end in the current process; others do when they have their turn, or touch it (memory_fault). */
 void memory_file_resized(u32 node, u64 old_end, u64 new_end)
 {
 	const struct process *p = process_self();
 	u64 from = min_u64(old_end, new_end), to = old_end + new_end - from;
+	if (new_end < old_end)
+		cut_seen = ++arena->files_cut;
 	for (u32 i = 0; i < p->area_count; i++) {
 		const struct area *area = &p->areas[i];
 		u64 area_end = area->offset + (area->end - area->start);
@@ -241,6 +245,22 @@ void memory_file_resized(u32 node, u64 old_end, u64 new_end)
 		else
 			(void)map_behind_end(at, high - low, area->protection, area->flags & AREA_SHARED);
 	}
+}
+
+void memory_follow(void)
+{
+	const struct process *p = process_self();
+	for (u32 i = 0; i < p->area_count && cut_seen != arena->files_cut; i++) {
+		const struct area *area = &p->areas[i];
+		u64 size = area->end - area->start;
+		if (!(area->flags & AREA_PRIVATE_FILE))
+			continue;
+		u64 end = page_up(files_mapped_size(area->node)), inside = end > area->offset ? end - area->offset : 0;
+		if (inside < size)
+			(void)map_behind_end(area->start + inside, size - inside, area->protection,
+			                     area->flags & AREA_SHARED);
+	}
+	cut_seen = arena->files_cut;
 }
 
 /* Another process has made the file longer. Twice at the same place without a call in between it is something else. */

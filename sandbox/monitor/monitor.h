@@ -177,6 +177,8 @@ struct arena {
 	u64 next_timer; /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
+	u32 files_cut; /* how often a mapped file has become shorter: other processes' mappings follow (memory_follow)
+	                */
 	u64 refused[ZVM_CALLS_MAX / 64];
 	u32 refused_count, running;
 	char refused_detail[ZVM_REFUSED_MAX][48];

@@ -10,6 +10,9 @@ static const char *const root_files[] = {"cpuinfo", "filesystems", "loadavg", "m
 static const char *const kernel_files[][2] = {
         {"/proc/cmdline", "zvm\n"},
         {"/proc/diskstats", ""},
+        {"/proc/net/dev", "Inter-|   Receive                                                |  Transmit\n face |bytes  "
+                          "  packets errs drop "
+                          "fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed\n"},
         {"/proc/partitions", "major minor  #blocks  name\n\n"},
         {"/proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"},
         {"/proc/sys/kernel/hostname", "zvm\n"},
@@ -22,7 +25,7 @@ static const char *const kernel_files[][2] = {
         {"/proc/sys/kernel/threads-max", "256\n"},
         {"/proc/sys/vm/overcommit_memory", "0\n"},
         {"/proc/sys/vm/max_map_count", "65530\n"},
-        {"/proc/sys/fs/pipe-max-size", "1048576\n"},
+        {"/proc/sys/fs/pipe-max-size", "65536\n"},
         {"/proc/sys/fs/file-max", "4096\n"},
         {"/proc/sys/net/core/somaxconn", "4096\n"},
         {"/sys/devices/system/cpu/online", "0\n"},
@@ -148,14 +151,14 @@ static void root_text(const char *name, struct text *out)
 		text_add(out, "nr_free_pages %lu\npgpgin 0\npgpgout 0\npswpin 0\npswpout 0\npgfault 0\npgmajfault 0\n",
 		         (u64)((arena->memory_limit - arena->memory_used) / PAGE_SIZE));
 	else if (!strcmp(name, "uptime"))
-		text_add(out, "%lu.%02lu 0.00\n", us / 1000000, us % 1000000 / 10000);
+		text_add(out, "%lu.%02lu 1000.00\n", us / 1000000, us % 1000000 / 10000);
 	else if (!strcmp(name, "loadavg"))
 		text_add(out, "0.00 0.00 0.00 1/%u %d\n", arena->task_count, arena->next_pid - 1);
 	else if (!strcmp(name, "stat"))
 		text_add(out,
-		         "cpu  %lu 0 0 0 0 0 0 0 0 0\ncpu0 %lu 0 0 0 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime "
+		         "cpu  %lu 0 0 100000 0 0 0 0 0 0\ncpu0 %lu 0 0 100000 0 0 0 0 0 0\nintr 0\nctxt 0\nbtime "
 		         "946683800\nprocesses %d\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-		         us / 10000, us / 10000, arena->next_pid - 1);
+		         us / 10000 - 100000, us / 10000 - 100000, arena->next_pid - 1);
 	else if (!strcmp(name, "version"))
 		text_add(out, "Linux version 6.1.0-zvm (zvm) #1 SMP zvm 2000-01-01\n");
 	else

@@ -281,6 +281,24 @@ static void children(void)
 	IS("shared memory is", anonymous[0], 'a');
 	IS("private memory is", own[0], 0);
 	IS("and a file is shared", file[0], 'f');
+	char *longer = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, fd, 0);
+	IS("behind the end there is nothing", touch(longer + PAGE, false), SIGBUS);
+	child = fork();
+	if (child == 0) {
+		ftruncate(fd, 3 * PAGE);
+		_exit(pwrite(fd, "g", 1, PAGE) != 1);
+	}
+	IS("until another makes it longer", (waitpid(child, &status, 0), status), 0);
+	IS("then it is seen", touch(longer + PAGE, false) ? -1 : longer[PAGE], 'g');
+	int program = open("/usr/bin/env", O_RDONLY);
+	IS("and read into", read(program, longer + 2 * PAGE, 100), 100);
+	HOLDS("what is there", !memcmp(longer + 2 * PAGE, "\177ELF", 4));
+	child = fork();
+	if (child == 0)
+		_exit(ftruncate(fd, 2 * PAGE));
+	waitpid(child, &status, 0);
+	IS("and when another makes it shorter there is nothing again", touch(longer + 2 * PAGE, false), SIGBUS);
+	munmap(longer, 3 * PAGE);
 }
 
 /* How much can be had is the limit of the box; after giving it back, as much again. */

@@ -6,7 +6,9 @@
  *     calls_random [SEED [ROUNDS]]
  */
 #include "calls.h"
+#include <sys/resource.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 
 #define PAGE 4096ul
 #define PLAYGROUND 0x200000000000ul
@@ -243,10 +245,62 @@ static void refresh(unsigned round)
 	syscall(SYS_signalfd4, -1, &mask, 8, 0);
 }
 
+static uint64_t sum;
+static unsigned answered, refused;
+static bool trace;
+
+static void make_call(unsigned round)
+{
+	long number, a[6];
+	do
+		number = (long)(next() % CALLS);
+	while (left_out(number) || (number > SYS_rseq && number < SYS_pidfd_send_signal && next() % 16));
+	choose(number, a);
+	/* Standard output and error stay. */
+	if ((number == SYS_close || number == SYS_close_range || number == SYS_dup2 || number == SYS_dup3) &&
+	    ((uint32_t)a[0] <= 2 || (uint32_t)a[1] <= 2))
+		return;
+	/* And so does the room for descriptors, files and memory: no limit comes back. */
+	if (number == SYS_setrlimit || number == SYS_prlimit64)
+		a[number == SYS_prlimit64] = (long)(RLIMIT_LOCKS + next() % 6);
+	refresh(round);
+	memset(area, (int)(next() % 3 ? 0 : next()), AREA_SIZE);
+	if (trace)
+		fprintf(stderr, "%d %u: %ld(0x%lx, 0x%lx, 0x%lx, 0x%lx, 0x%lx, 0x%lx)\n", getpid(), round, number, a[0],
+		        a[1], a[2], a[3], a[4], a[5]);
+	errno = 0;
+	long r = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+	sum = (sum ^ (uint64_t)r ^ (uint64_t)errno << 32 ^ (uint64_t)number << 48) * 0x100000001b3ull;
+	if (trace)
+		fprintf(stderr, "= %ld %s\n", r, r == -1 ? error_name(errno) : "");
+	answered += r != -1;
+	refused += r == -1;
+}
+
+/* Two who share what they have open, and do as they like with it. */
+static void share_with_child(unsigned round)
+{
+	pid_t child = fork();
+	if (child == 0) {
+		next();
+		for (unsigned i = 0; i < 40; i++)
+			make_call(round + i);
+		_exit((int)(sum & 0x7f));
+	}
+	for (unsigned i = 0; i < 20; i++)
+		make_call(round + i);
+	int status = 0;
+	refresh(1);
+	while (child > 0 && waitpid(child, &status, 0) == -1 && errno == EINTR)
+		refresh(1);
+	sum = (sum ^ (uint64_t)status) * 0x100000001b3ull;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 4000;
 	state = (argc > 1 ? (uint64_t)atoll(argv[1]) : 1) * 0x9e3779b97f4a7c15ull;
+	trace = argc > 3;
 	setvbuf(stdout, NULL, _IONBF, 0);
 	begin();
 	if (!boxed) {
@@ -258,33 +312,10 @@ int main(int argc, char **argv)
 	NEED(mmap((void *)PLAYGROUND, PLAYGROUND_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
 	          -1, 0) != MAP_FAILED);
 	NEED(getcwd(place, sizeof place));
-	uint64_t sum = 0;
-	unsigned answered = 0, refused = 0;
-	bool trace = argc > 3;
 	for (unsigned round = 0; round < rounds; round++) {
-		long number = (long)(next() % CALLS), a[6];
-		while (left_out(number) || (number > SYS_rseq && number < SYS_pidfd_send_signal && next() % 16))
-			number = (long)(next() % CALLS);
-		choose(number, a);
-		/* Standard output and error stay. */
-		if ((number == SYS_close || number == SYS_close_range || number == SYS_dup2 || number == SYS_dup3) &&
-		    ((uint32_t)a[0] <= 2 || (uint32_t)a[1] <= 2))
-			continue;
-		/* And so does the room for descriptors and files: no limit comes back. */
-		if (number == SYS_setrlimit || number == SYS_prlimit64)
-			a[number == SYS_prlimit64] = (long)(8 + next() % 9);
-		refresh(round);
-		memset(area, (int)(next() % 3 ? 0 : next()), AREA_SIZE);
-		if (trace)
-			fprintf(stderr, "%u: %ld(0x%lx, 0x%lx, 0x%lx, 0x%lx, 0x%lx, 0x%lx)\n", round, number, a[0],
-			        a[1], a[2], a[3], a[4], a[5]);
-		errno = 0;
-		long r = syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-		sum = (sum ^ (uint64_t)r ^ (uint64_t)errno << 32 ^ (uint64_t)number << 48) * 0x100000001b3ull;
-		if (trace)
-			fprintf(stderr, "= %ld %s\n", r, r == -1 ? error_name(errno) : "");
-		answered += r != -1;
-		refused += r == -1;
+		make_call(round);
+		if (round % 250 == 249)
+			share_with_child(round);
 	}
 	printf("\nok %u calls came back: %u answered, %u refused, %016lx\n", answered + refused, answered, refused,
 	       sum);

@@ -79,6 +79,28 @@ for number in (1, 2, 3):
     add_test(f"12,000 calls that make no sense are all answered, twice the same (seed {number})", survives, number)
 
 
+# --- who waits for himself ---
+
+# What perl does, and the call in which it waits for ever.
+WAITING = [
+    ("pipe(R, W); syswrite(W, 'x' x 70000)", "write"),
+    ("pipe(R, W); sysread(R, $x, 1)", "read"),
+    ("use POSIX; my $s = POSIX::SigSet->new; $s->fillset; sigsuspend($s)", "rt_sigsuspend"),
+    ("use POSIX; use Time::HiRes 'setitimer'; my $s = POSIX::SigSet->new; $s->fillset; sigprocmask(SIG_BLOCK, $s); setitimer(0, 1, 1); sigsuspend($s)", "rt_sigsuspend"),
+    ("select(undef, undef, undef, undef)", "select"),
+]
+
+
+def deadlocks(code, name):
+    result = run_script("perl", "-e", f"print 'before'; {code}; print 'after'")
+    assert result.status == 125 and b"deadlock" in result.err and name.encode() in result.err, result
+    assert b"after" not in result.out
+
+
+for code, name in WAITING:
+    add_test(f"who waits for nobody is told so at once: {code[-50:]!r}", deadlocks, code, name)
+
+
 # --- what is refused, and where it is said ---
 
 # What perl does, and what `refused` says of it.
@@ -121,7 +143,7 @@ def nothing_refused():
     """a program that asks for nothing that is refused has nothing refused, whatever libraries probe at their start"""
     with Mount() as m:
         m.put("some", b"b\na\n")
-        for words in (["cat"], ["sort"], ["wc", "-l"], ["gawk", "1"], ["perl", "-ne", "print"], ["dash", "-c", "read x; echo $x"]):
+        for words in (["cat"], ["sort"], ["wc", "-l"], ["gawk", "1"], ["perl", "-ne", "print"], ["dash", "-c", "read x; echo $x"], ["python3", "-c", "print(input())"]):
             name = spec(*words) + "/some"
             assert m.read(f"run/{name}")
             refused = json.loads(m.read(f"info/{name}"))["refused"]
