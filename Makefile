@@ -72,14 +72,14 @@ MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) $
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.c tests/box/escape/*.[ch] tests/fuzz/*.c contrib/bench/*.c)
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.c contrib/bench/*.c)
 
 # --- what has to be there first ---
 
 # The demo and the checks compare with programs which a small machine may lack; building does not need them.
 DEMO_PROGRAMS = fusermount3 python3 gawk jq
 BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3
-CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps hostname \
+CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname \
 	ascii2uni brotli bzip2 cjpeg cmark compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
 	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd
 PROGRAMS = $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
@@ -141,7 +141,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
 	$(call quietly,TEST) $(CC) $(CFLAGS_ALL) $(LINK) -I sandbox/monitor -o $@ $< $(BUILD)/libzvm.a $(LIBRARIES) -lcmocka
 
 # Guest programs are ordinary ones; those that say so on their first line are static.
-$(BUILD)/box/%: tests/box/%.c $(wildcard tests/box/escape/*.h) sandbox/protocol.h
+$(BUILD)/box/%: tests/box/%.c $(wildcard tests/box/*.h tests/box/escape/*.h) sandbox/protocol.h
 	@mkdir -p $(@D)
 	$(call quietly,GUEST) $(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP -I sandbox $$(head -n 1 $< | grep -q static && echo -static) \
 		$$(head -n 1 $< | grep -q 'without libc' && echo -nostdlib -fno-stack-protector) -o $@ $< -lm

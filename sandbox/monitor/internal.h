@@ -82,6 +82,9 @@ u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
+bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and not too long for the wall */
+bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
+void memory_follow(void);       /* this process has its turn again: others may have cut files that it has mapped */
 bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
 
 /* chance.c */
