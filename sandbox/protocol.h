@@ -156,6 +156,7 @@ enum zvm_report_end {
 	ZVM_REPORT_OUTPUT_LIMIT = 3,
 	ZVM_REPORT_DEADLOCK = 4,
 	ZVM_REPORT_START_FAILED = 5, /* the image could not be mapped: status is the errno */
+	ZVM_REPORT_HOST_FAILED = 6,  /* the machine had too little of something: no result */
 };
 
 /* Bits of zvm_report.remarks. */

@@ -89,11 +89,8 @@ static s64 process_start(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u6
 	if (flags & CLONE_PARENT_SETTID)
 		GUEST_PUT(parent_tid, child->pid);
 	s64 native = fork_native();
-	if (native < 0) {
-		task->state = TASK_FREE;
-		undo_process(child);
-		return -EAGAIN;
-	}
+	if (native < 0) /* how many processes the machine has left is nothing that a result may depend on */
+		run_end(ZVM_REPORT_HOST_FAILED, (s32)-native, "the machine has no room for another process");
 	if (native > 0)
 		return child->pid;
 	frame_t *frame = task_frame(creator);
