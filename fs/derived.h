@@ -3,7 +3,8 @@
  *
  * A derived content can always be made again, so losing any of this costs only time; and it must never be another
  * content's. A name in the store is not enough for that: once an object is gone, its name may pass to a colliding one.
- * So what counts is the object file itself (inode, times, size), as with the stat shortcut.
+ * So what counts is the object file itself (inode, times, size), as with the stat shortcut. And an object that is named
+ * here alone may be collected at any time.
  */
 #ifndef ZVM_FS_DERIVED_H
 #define ZVM_FS_DERIVED_H

@@ -22,6 +22,7 @@
 #include "compare.h"
 #include "content.h"
 
+#define EXIT_TIME 124
 #define EXIT_TROUBLE 125
 #define ARGUMENTS_MAX 160
 
@@ -298,7 +299,17 @@ static int give(const struct outcome *o)
 	         : WEXITSTATUS(o->status);
 }
 
-/* A `zvm run` that did not even end by itself has nothing to compare. */
+/* Its last line of trace tells a time limit from a program that exits with that status. */
+static bool timed_out(const struct outcome *o)
+{
+	struct stat st;
+	struct zvm_compare_line last;
+	return WEXITSTATUS(o->status) == EXIT_TIME && fstat(o->trace, &st) == 0 && st.st_size > 0 &&
+	       zvm_compare_find_line(o->trace, (uint64_t)st.st_size - 1, &last) == 0 && last.number == 0 &&
+	       strstr(last.text, ": no result: ");
+}
+
+/* A run that did not end by itself, but when the real time was over, has nothing to compare. */
 static int run_and_check(const struct request *v, unsigned run, struct outcome *o)
 {
 	int r = run_once(v, run, o);
@@ -307,7 +318,11 @@ static int run_and_check(const struct request *v, unsigned run, struct outcome *
 	if (!WIFEXITED(o->status))
 		return zvm_complain(EXIT_TROUBLE, "run", "run %u of zvm itself was killed by signal %d", run + 1,
 		                    WTERMSIG(o->status));
-	return 0;
+	if (!timed_out(o))
+		return 0;
+	print_file(o->err, STDERR_FILENO);
+	return zvm_complain(EXIT_TIME, "run", "run %u was ended by its time limit: there is nothing to compare",
+	                    run + 1);
 }
 
 static int verify(const struct request *v, struct outcome *first, struct outcome *other)

@@ -311,9 +311,12 @@ static void list_refused(const struct zvm_report *r, struct zvm_box_outcome *out
 	for (int n = 0; n < ZVM_CALLS_MAX; n++) {
 		if (!(r->refused[n / 64] >> (n % 64) & 1))
 			continue;
+		/* Newer than the library that knows their names: the number will do. */
+		char number[32];
 		zvm_autofree char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, n);
-		if (name && !has_detail(r, details, name))
-			add_refused(out, strdup(name));
+		snprintf(number, sizeof number, "syscall %d", n);
+		if (!name || !has_detail(r, details, name))
+			add_refused(out, strdup(name ? name : number));
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "code.h"
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -404,7 +405,7 @@ struct roots {
 
 static void add_root(struct roots *r, uint64_t address)
 {
-	if (is_code(r->elf, address))
+	if (address && is_code(r->elf, address)) /* 0: there is none */
 		r->root(r->context, address);
 }
 
@@ -508,6 +509,60 @@ void zvm_code_roots(const struct zvm_elf_bytes *elf, void (*root)(void *context,
 		else if (section.sh_type == SHT_INIT_ARRAY || section.sh_type == SHT_FINI_ARRAY)
 			add_array(&r, section.sh_addr, section.sh_size);
 	}
+}
+
+/* --- variants --- */
+
+/* Libraries' answers to which processor this is. */
+static bool tells_of_processor(const char *name)
+{
+	static const char *const names[] = {"__cpu_model",          "__cpu_features2",
+	                                    "__cpu_indicator_init", "__x86_get_cpuid_feature_leaf",
+	                                    "__get_cpu_features",   "getauxval"};
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		if (!strcmp(name, names[i]))
+			return true;
+	return false;
+}
+
+static const char *symbol_name(const struct zvm_elf_bytes *elf, const Elf64_Shdr *names, const Elf64_Sym *symbol)
+{
+	if (names->sh_offset > elf->size || names->sh_size > elf->size - names->sh_offset ||
+	    symbol->st_name >= names->sh_size)
+		return "";
+	const char *name = (const char *)elf->data + names->sh_offset + symbol->st_name;
+	uint64_t left = names->sh_size - symbol->st_name;
+	return memchr(name, 0, left < NAME_MAX ? left : NAME_MAX) ? name : "";
+}
+
+static bool has_chosen_symbol(const struct zvm_elf_bytes *elf, const Elf64_Shdr *table, const Elf64_Shdr *names)
+{
+	Elf64_Sym symbol;
+	if (table->sh_offset > elf->size || table->sh_size > elf->size - table->sh_offset)
+		return false;
+	uint64_t count = table->sh_size / sizeof symbol;
+	for (uint64_t i = 0; i < count && i < ENTRIES_MAX; i++) {
+		memcpy(&symbol, elf->data + table->sh_offset + i * sizeof symbol, sizeof symbol);
+		if (ELF64_ST_TYPE(symbol.st_info) == STT_GNU_IFUNC && symbol.st_shndx != SHN_UNDEF)
+			return true;
+		if (tells_of_processor(symbol_name(elf, names, &symbol)))
+			return true;
+	}
+	return false;
+}
+
+bool zvm_code_is_chosen(const struct zvm_elf_bytes *elf)
+{
+	Elf64_Ehdr header;
+	unsigned n = section_count(elf, &header);
+	for (unsigned i = 0; i < n; i++) {
+		Elf64_Shdr table = section_at(elf, &header, i);
+		if (table.sh_type != SHT_DYNSYM || table.sh_link >= n)
+			continue;
+		Elf64_Shdr names = section_at(elf, &header, table.sh_link);
+		return has_chosen_symbol(elf, &table, &names);
+	}
+	return false;
 }
 
 /* --- instructions --- */

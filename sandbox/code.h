@@ -57,6 +57,9 @@ uint64_t zvm_function_limit(const struct zvm_functions *functions, size_t i);
  */
 void zvm_code_roots(const struct zvm_elf_bytes *elf, void (*root)(void *context, uint64_t address), void *context);
 
+/* Does the loader choose among variants of its functions, or does it ask a library which processor this is? */
+bool zvm_code_is_chosen(const struct zvm_elf_bytes *elf);
+
 /* Nothing runs on from here into the next bytes. */
 bool zvm_code_ends_path(const ZydisDecodedInstruction *i);
 /* The same at the end of a function, where a call is one that never returns. */

@@ -323,7 +323,8 @@ bool zvm_wall_instructions(bool trap_cpuid, struct zvm_wall_report *reports)
 {
 	int r = !trap_cpuid ? ECANCELED : syscall(SYS_arch_prctl, ARCH_SET_CPUID, 0) < 0 ? errno : 0;
 	report(reports, ZVM_WALL_CPUID, r,
-	       "a processor that can trap cpuid; without, only code that makes itself while it runs sees this one");
+	       "a processor that can trap cpuid; without it, code that a program makes while it runs sees the real "
+	       "one");
 	report(reports, ZVM_WALL_TSC, prctl(PR_SET_TSC, PR_TSC_SIGSEGV) < 0 ? errno : 0, "");
 	return r == 0;
 }

@@ -35,7 +35,7 @@ static void apply(const struct zvm_sites *sites, unsigned char *data)
 
 static int write_image(const unsigned char *data, size_t size, int *ret)
 {
-	zvm_autofd int fd = memfd_create("zvm prepared", MFD_CLOEXEC);
+	zvm_autofd int fd = memfd_create("zvm prepared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
 	for (size_t done = 0; done < size;) {
@@ -46,8 +46,10 @@ static int write_image(const unsigned char *data, size_t size, int *ret)
 			return -errno;
 		done += (size_t)n;
 	}
-	/* It goes to a box: to be read, by whoever owns the monitor there. */
+	/* It goes to a box, perhaps to many: it must not change, whoever owns the monitor there. */
 	char path[48];
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+		return -errno;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	*ret = open(path, O_RDONLY | O_CLOEXEC);
 	return *ret < 0 ? -errno : 0;

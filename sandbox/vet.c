@@ -53,9 +53,11 @@ const char *zvm_hazard_name(enum zvm_hazard hazard)
 	        [ZVM_HAZARD_RDRAND] = "rdrand",
 	        [ZVM_HAZARD_RDSEED] = "rdseed",
 	        [ZVM_HAZARD_RDPID] = "rdpid",
+	        [ZVM_HAZARD_RDPRU] = "rdpru",
 	        [ZVM_HAZARD_RDPMC] = "rdpmc",
 	        [ZVM_HAZARD_XBEGIN] = "xbegin",
 	        [ZVM_HAZARD_TABLES] = "tables",
+	        [ZVM_HAZARD_XSAVE] = "xsave",
 	        [ZVM_HAZARD_APPROXIMATE] = "approximate",
 	        [ZVM_HAZARD_LEGACY_CALL] = "int80",
 	};

@@ -4,6 +4,7 @@
 #include "vet_code.h"
 #include <errno.h>
 #include <sys/mman.h>
+#include "sites.h"
 
 static int hazard_of(const ZydisDecodedInstruction *i)
 {
@@ -15,8 +16,8 @@ static int hazard_of(const ZydisDecodedInstruction *i)
 	case ZYDIS_MNEMONIC_RDRAND: return ZVM_HAZARD_RDRAND;
 	case ZYDIS_MNEMONIC_RDSEED: return ZVM_HAZARD_RDSEED;
 	case ZYDIS_MNEMONIC_RDPID: return ZVM_HAZARD_RDPID;
-	case ZYDIS_MNEMONIC_RDPMC:
-	case ZYDIS_MNEMONIC_RDPRU: return ZVM_HAZARD_RDPMC;
+	case ZYDIS_MNEMONIC_RDPMC: return ZVM_HAZARD_RDPMC;
+	case ZYDIS_MNEMONIC_RDPRU: return ZVM_HAZARD_RDPRU;
 	case ZYDIS_MNEMONIC_XBEGIN: return ZVM_HAZARD_XBEGIN;
 	case ZYDIS_MNEMONIC_SGDT:
 	case ZYDIS_MNEMONIC_SIDT:
@@ -24,6 +25,12 @@ static int hazard_of(const ZydisDecodedInstruction *i)
 	case ZYDIS_MNEMONIC_STR:
 	case ZYDIS_MNEMONIC_SMSW:
 	case ZYDIS_MNEMONIC_LSL: return ZVM_HAZARD_TABLES;
+	case ZYDIS_MNEMONIC_XSAVE:
+	case ZYDIS_MNEMONIC_XSAVE64:
+	case ZYDIS_MNEMONIC_XSAVEC:
+	case ZYDIS_MNEMONIC_XSAVEC64:
+	case ZYDIS_MNEMONIC_XSAVEOPT:
+	case ZYDIS_MNEMONIC_XSAVEOPT64: return ZVM_HAZARD_XSAVE;
 	case ZYDIS_MNEMONIC_RCPPS:
 	case ZYDIS_MNEMONIC_RCPSS:
 	case ZYDIS_MNEMONIC_RSQRTPS:
@@ -82,6 +89,44 @@ static void decode_function(const ZydisDecoder *decoder, const struct zvm_elf_by
 	}
 }
 
+/* --- what boxes rewrite --- */
+
+static enum zvm_hazard hazard_of_site(enum zvm_site_kind kind)
+{
+	static const enum zvm_hazard hazards[ZVM_SITE_KINDS] = {
+	        [ZVM_SITE_CPUID] = ZVM_HAZARD_CPUID,   [ZVM_SITE_RDTSC] = ZVM_HAZARD_RDTSC,
+	        [ZVM_SITE_RDTSCP] = ZVM_HAZARD_RDTSCP, [ZVM_SITE_RDRAND] = ZVM_HAZARD_RDRAND,
+	        [ZVM_SITE_RDSEED] = ZVM_HAZARD_RDSEED, [ZVM_SITE_RDPID] = ZVM_HAZARD_RDPID,
+	        [ZVM_SITE_XGETBV] = ZVM_HAZARD_XGETBV, [ZVM_SITE_RDPRU] = ZVM_HAZARD_RDPRU,
+	        [ZVM_SITE_RDPMC] = ZVM_HAZARD_RDPMC,   [ZVM_SITE_HALT] = ZVM_HAZARD_COUNT,
+	};
+	return hazards[kind];
+}
+
+static int count_sites(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *ret)
+{
+	struct zvm_sites sites;
+	int r = zvm_sites_find(elf, &sites);
+	if (r == -E2BIG) {
+		ret->unread = true;
+		return 0;
+	}
+	if (r)
+		return r;
+	for (size_t i = 0; i < sites.count; i++) {
+		const struct zvm_site *s = &sites.list[i];
+		enum zvm_hazard hazard = hazard_of_site(s->kind);
+		if (hazard == ZVM_HAZARD_COUNT)
+			continue;
+		if (s->proven)
+			ret->rewritten[hazard]++;
+		else if (ret->unproven++ < ZVM_VETTED_PLACES_MAX)
+			ret->places[ret->unproven - 1] = (struct zvm_vetted_place){s->offset, hazard};
+	}
+	zvm_sites_free(&sites);
+	return 0;
+}
+
 int zvm_vet_code(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *ret)
 {
 	ZydisDecoder decoder;
@@ -90,6 +135,7 @@ int zvm_vet_code(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *ret)
 		if (elf->image->segments[i].protection & PROT_EXEC)
 			ret->code_bytes += elf->image->segments[i].file_size;
 	int r = zvm_code_functions(elf, &functions);
+	ret->unread = r == -E2BIG;
 	if (r)
 		return r == -E2BIG ? 0 : r;
 	ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
@@ -97,5 +143,6 @@ int zvm_vet_code(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *ret)
 		decode_function(&decoder, elf, functions.list[i].start, functions.list[i].end,
 		                zvm_function_limit(&functions, i), ret);
 	zvm_functions_free(&functions);
-	return 0;
+	ret->dispatches = ret->hazards[ZVM_HAZARD_CPUID] || zvm_code_is_chosen(elf);
+	return count_sites(elf, ret);
 }

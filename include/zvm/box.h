@@ -69,9 +69,9 @@ struct zvm_dependency {
 struct zvm_box_request {
 	const struct zvm_view *view;
 	const struct zvm_contents *contents;
-	struct zvm_asker asker;         /* .ask NULL: the view itself */
-	const char *script;             /* guest path: "/script/count.py", "/usr/bin/sort" */
-	int script_fd;                  /* its stored content, read-only; borrowed */
+	struct zvm_asker asker; /* .ask NULL: the view itself */
+	const char *script;     /* guest path: "/script/count.py", "/usr/bin/sort" */
+	int script_fd;          /* its stored content, read-only; borrowed */
 	struct zvm_digest script_digest;
 	const char *const *arguments;   /* after argv[0]; NULL-terminated */
 	const char *const *environment; /* whole, "NAME=VALUE", NULL-terminated, in the order the guest sees */

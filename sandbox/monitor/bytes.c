@@ -36,7 +36,7 @@ static s64 read_native(const struct description *d, u64 size, u64 to, u64 n, u64
 		return -EINVAL;
 	while (done < n) {
 		s64 got = native_pread(d->native_fd, to + done, n - done, offset + done);
-		if (got == -EINTR)
+		if (got == -EINTR || (got == -EFAULT && memory_fault(to + done)))
 			continue;
 		if (got < 0 && got != -EFAULT)
 			host_failed("the host cannot read a file", got);
@@ -93,7 +93,7 @@ static s64 write_output(struct description *d, u64 from, u64 n)
 	u64 allowed = min_u64(n, arena->output_limit - *written), done = 0;
 	while (done < allowed) {
 		s64 put = native_write(d->native_fd, from + done, allowed - done);
-		if (put == -EINTR)
+		if (put == -EINTR || (put == -EFAULT && memory_fault(from + done)))
 			continue;
 		if (put == -EFAULT)
 			return done ? (s64)done : put;

@@ -57,7 +57,10 @@ void description_release(u32 index)
 		node_at(d->node)->references--;
 		node_release(d->node);
 	}
+	bool output = d->kind == KIND_OUTPUT;
 	d->kind = KIND_FREE;
+	if (output)
+		run_over_if_unheard();
 }
 
 struct description *descriptor_get(u64 fd, u32 *index)

@@ -111,11 +111,18 @@ int place_find_path(const char *path, u32 flags, struct place *ret); /* absolute
 /* The absolute path of an open directory or file. */
 int description_path(u32 description, char path[ZVM_PATH_MAX]);
 
-/* --- /proc (proc.c) --- */
+/* --- /proc and /sys (proc.c, proc_own.c) --- */
+bool proc_makes(const char *path); /* it lies in one of them */
 /* What is at an absolute path below /proc: its mode (0: nothing), and for links the target. */
 u32 proc_mode(const char *path, char target[ZVM_PATH_MAX]);
 int proc_open(const char *path, u32 *page, u32 *page_count, u64 *size); /* content of a file, in arena pages */
 int proc_list(const char *path, struct text *out);                      /* "type name\n" lines */
+void proc_list_names(const char *const *names, u32 count, char type, struct text *out);
+/* "/proc/12/rest" -> process 12 and "rest" (or ""); NULL: not of this form, or nobody's. */
+struct process *proc_split(const char *path, const char **rest);
+u32 proc_own_mode(const struct process *p, const char *rest, char target[ZVM_PATH_MAX]);
+void proc_own_text(struct process *p, const char *name, struct text *out);
+void proc_own_list(const struct process *p, const char *rest, struct text *out);
 /* /proc/self/fd/N, /dev/fd/N: the description behind it, or NO_INDEX. */
 u32 proc_descriptor(const char *path);
 

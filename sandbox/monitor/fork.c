@@ -13,8 +13,19 @@
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
 	 CLONE_PTRACE | CLONE_PIDFD)
 
+/* As many as RLIMIT_NPROC lets a user have: all of a box are one user's. */
+static bool too_many(void)
+{
+	u64 count = 0;
+	for (u32 i = 0; i < arena->process_count; i++)
+		count += arena->processes[i].in_use;
+	return count >= process_self()->limits[RLIMIT_NPROC][0];
+}
+
 static struct process *process_new(u32 *index)
 {
+	if (too_many())
+		return NULL;
 	for (u32 i = 1; i < PROCESSES_MAX; i++)
 		if (i >= arena->process_count || !arena->processes[i].in_use) {
 			if (i >= arena->process_count)

@@ -35,9 +35,6 @@ CONSTANT(call_ioprio_get, 0)
 CONSTANT(call_ioprio_set, 0)
 CONSTANT(call_syslog, -EPERM)
 CONSTANT(call_membarrier, (u32)a[0] == 0 && !(u32)a[1] ? 0 : -EINVAL)
-CONSTANT(call_mbind, -ENOSYS)
-CONSTANT(call_set_mempolicy, -ENOSYS)
-CONSTANT(call_get_mempolicy, -ENOSYS)
 
 static s64 three_ids(const u64 *a)
 {

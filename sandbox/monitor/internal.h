@@ -82,6 +82,9 @@ u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
+bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and not too long for the wall */
+bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
+void memory_follow(void);       /* this process has its turn again: others may have cut files that it has mapped */
 bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
 
 /* chance.c */
@@ -123,6 +126,7 @@ void robust_list_release(const struct task *task);
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
 s64 fork_native(void);
 void follow_launcher(void);
+void run_over_if_unheard(void);
 
 /* process.c */
 struct process *process_find(s64 pid);                      /* 0: the current one */

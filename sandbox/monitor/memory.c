@@ -36,7 +36,7 @@ static bool range_free(const struct process *p, u64 start, u64 end)
 	return i == p->area_count || p->areas[i].start >= end;
 }
 
-static bool range_mapped(const struct process *p, u64 start, u64 end)
+bool memory_range_mapped(const struct process *p, u64 start, u64 end)
 {
 	for (u32 i = area_index(p, start); start < end; i++) {
 		if (i == p->area_count || p->areas[i].start > start)
@@ -172,6 +172,15 @@ void memory_clear(struct process *p)
 	p->area_count = 0;
 }
 
+/* The limits that the guest has set itself; the box's own is counted by memory_charge. */
+static bool over_limit(struct process *p, u64 more, bool data)
+{
+	u64 all = p->limits[RLIMIT_AS][0], of_data = p->limits[RLIMIT_DATA][0];
+	if (all != UINT64_MAX && (more > all || memory_mapped_bytes(p) > all - more))
+		return true;
+	return data && of_data != UINT64_MAX && (more > of_data || p->charged > of_data - more);
+}
+
 /*
  * Code is known where it comes from a file of the host, read-only all the time. What the guest has made, or could have
  * changed, was seen by nobody.
@@ -239,11 +248,15 @@ static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 n
 	return r || inside == size ? r : map_behind_end(at + inside, size - inside, protection, shared);
 }
 
-/* What is in the way of a file's new end in the current process; others find out when they touch it (memory_fault). */
+static u32 cut_seen; /* by this native process */
+
+/* Follows a file's new end in the current process; others do when they have their turn, or touch it (memory_fault). */
 void memory_file_resized(u32 node, u64 old_end, u64 new_end)
 {
 	const struct process *p = process_self();
 	u64 from = min_u64(old_end, new_end), to = old_end + new_end - from;
+	if (new_end < old_end)
+		cut_seen = ++arena->files_cut;
 	for (u32 i = 0; i < p->area_count; i++) {
 		const struct area *area = &p->areas[i];
 		u64 area_end = area->offset + (area->end - area->start);
@@ -256,6 +269,22 @@ void memory_file_resized(u32 node, u64 old_end, u64 new_end)
 		else
 			(void)map_behind_end(at, high - low, area->protection, area->flags & AREA_SHARED);
 	}
+}
+
+void memory_follow(void)
+{
+	const struct process *p = process_self();
+	for (u32 i = 0; i < p->area_count && cut_seen != arena->files_cut; i++) {
+		const struct area *area = &p->areas[i];
+		u64 size = area->end - area->start;
+		if (!(area->flags & AREA_PRIVATE_FILE))
+			continue;
+		u64 end = page_up(files_mapped_size(area->node)), inside = end > area->offset ? end - area->offset : 0;
+		if (inside < size)
+			(void)map_behind_end(area->start + inside, size - inside, area->protection,
+			                     area->flags & AREA_SHARED);
+	}
+	cut_seen = arena->files_cut;
 }
 
 /* Another process has made the file longer. Twice at the same place without a call in between it is something else. */
@@ -420,13 +449,13 @@ s64 call_mmap(const u64 *a)
 		return -ENOMEM;
 	if ((m.protection & PROT_EXEC) && !m.anonymous && m.file.private_node == NO_INDEX)
 		m.image = image_of(m.file.content);
-	r = map_area(&m, at);
+	r = over_limit(p, m.size, (map_area_flags(&m) & AREA_CHARGED) && !m.shared) ? -ENOMEM : map_area(&m, at);
 	if (m.image >= 0)
 		native_close(m.image);
 	return r ? r : (s64)at;
 }
 
-static bool range_valid(u64 start, u64 size)
+bool memory_range_valid(u64 start, u64 size)
 {
 	return start % PAGE_SIZE == 0 && guest_range(start, size) && size <= ZVM_MAP_LENGTH_MAX;
 }
@@ -436,7 +465,7 @@ s64 call_munmap(const u64 *a)
 	if (!a[1] || a[1] > ZVM_MAP_LENGTH_MAX)
 		return -EINVAL;
 	u64 size = page_up(a[1]);
-	if (!range_valid(a[0], size))
+	if (!memory_range_valid(a[0], size))
 		return -EINVAL;
 	int r = areas_remove(process_self(), a[0], a[0] + size);
 	return r ? r : native_errno(native_unmap(a[0], size));
@@ -495,7 +524,7 @@ s64 call_mprotect(const u64 *a)
 		return 0;
 	u64 size = page_up(a[1]), end = a[0] + size;
 	u32 protection = (u32)a[2] & PROT_ALL;
-	if (!range_valid(a[0], size) || !range_mapped(p, a[0], end) || p->area_count + 2 > AREAS_MAX)
+	if (!memory_range_valid(a[0], size) || !memory_range_mapped(p, a[0], end) || p->area_count + 2 > AREAS_MAX)
 		return -ENOMEM;
 	if ((protection & PROT_WRITE) && !may_be_written(p, a[0], end))
 		return -EACCES;
@@ -530,7 +559,8 @@ s64 call_brk(const u64 *a)
 			return (s64)p->break_end;
 		native_unmap(new, old - new);
 	} else if (new > old) {
-		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX || memory_charge(new - old))
+		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX ||
+		    over_limit(p, new - old, true) || memory_charge(new - old))
 			return (s64)p->break_end;
 		if (native_errno(native_map(old, new - old, PROT_READ | PROT_WRITE,
 		                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
@@ -550,7 +580,7 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	u64 offset = area.inode || area.flags & AREA_PRIVATE_FILE ? area.offset + (old - area.start) : 0;
 	u64 more = new_size > old_size && (area.flags & AREA_CHARGED) ? new_size - old_size : 0;
 	int r = 0;
-	if (memory_charge(more))
+	if (over_limit(p, new_size > old_size ? new_size - old_size : 0, more) || memory_charge(more))
 		return -ENOMEM;
 	if (area.flags & AREA_PRIVATE_FILE) {
 		/* The arena behind the old pages does not go on with the file: map the file's own pages anew. */
@@ -699,106 +729,6 @@ s64 call_mremap(const u64 *a)
 	return r ? r : (s64)at;
 }
 
-/*
- * MADV_FREE would let the host decide when pages turn to zeros; dropping them at once is one of the outcomes it allows,
- * and the same each time.
- */
-static bool is_advice(u32 advice)
-{
-	return advice <= MADV_DONTNEED || advice == MADV_FREE || (advice >= MADV_DONTFORK && advice <= MADV_DODUMP) ||
-	       (advice >= MADV_WIPEONFORK && advice <= MADV_POPULATE_WRITE);
-}
-
-s64 call_madvise(const u64 *a)
-{
-	u64 size = page_up(a[1]);
-	u32 advice = (u32)a[2];
-	if (a[0] % PAGE_SIZE || !is_advice(advice) || (a[1] && !size))
-		return -EINVAL;
-	if (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK)
-		return refuse("madvise(fork)", EINVAL);
-	if (!size)
-		return 0;
-	if (!range_valid(a[0], size) || !range_mapped(process_self(), a[0], a[0] + size))
-		return -ENOMEM;
-	if (advice == MADV_DONTNEED || advice == MADV_FREE)
-		return native_errno(native_advise(a[0], size, MADV_DONTNEED));
-	return 0;
-}
-
-s64 call_mincore(const u64 *a)
-{
-	u64 size = page_up(a[1]);
-	u8 ones[256];
-	if (a[0] % PAGE_SIZE)
-		return -EINVAL;
-	if (!range_valid(a[0], size) || !range_mapped(process_self(), a[0], a[0] + size))
-		return -ENOMEM;
-	memset(ones, 1, sizeof ones);
-	for (u64 done = 0; done < size / PAGE_SIZE; done += sizeof ones)
-		if (guest_write(a[2] + done, ones, min_u64(sizeof ones, size / PAGE_SIZE - done)))
-			return -EFAULT;
-	return 0;
-}
-
-static s64 mapped_or_nomem(const u64 *a)
-{
-	u64 start = page_down(a[0]), size = page_up(a[1] + (a[0] - start));
-	if (!a[1])
-		return 0;
-	return range_valid(start, size) && range_mapped(process_self(), start, start + size) ? 0 : -ENOMEM;
-}
-
-s64 call_msync(const u64 *a)
-{
-	if (a[0] % PAGE_SIZE || (a[2] & ~7ull) || (a[2] & 5) == 5)
-		return -EINVAL;
-	return mapped_or_nomem(a);
-}
-
-s64 call_mlock(const u64 *a)
-{
-	return mapped_or_nomem(a);
-}
-
-s64 call_mlock2(const u64 *a)
-{
-	return a[2] & ~1ull ? -EINVAL : mapped_or_nomem(a);
-}
-
-s64 call_munlock(const u64 *a)
-{
-	return mapped_or_nomem(a);
-}
-
-s64 call_mlockall(const u64 *a)
-{
-	return !a[0] || (a[0] & ~7ull) ? -EINVAL : 0;
-}
-
-s64 call_munlockall(const u64 *a)
-{
-	(void)a;
-	return 0;
-}
-
-s64 call_pkey_mprotect(const u64 *a)
-{
-	return (s32)a[3] == -1 ? call_mprotect(a) : -EINVAL;
-}
-
-s64 call_pkey_alloc(const u64 *a)
-{
-	(void)a;
-	return -ENOSPC; /* as on a processor without them */
-}
-
-s64 call_pkey_free(const u64 *a)
-{
-	(void)a;
-	return -EINVAL;
-}
-
 static void maps_line(const struct process *p, const struct area *area, struct text *text)
 {
 	const char *name = "";
@@ -809,10 +739,14 @@ static void maps_line(const struct process *p, const struct area *area, struct t
 	else if (area->flags & AREA_HEAP)
 		name = "[heap]";
 	char line[128];
-	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx 00:01 %lu ", area->start, area->end,
+	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx %s %lu ", area->start, area->end,
 	               area->protection & PROT_READ ? 'r' : '-', area->protection & PROT_WRITE ? 'w' : '-',
 	               area->protection & PROT_EXEC ? 'x' : '-', area->flags & AREA_SHARED ? 's' : 'p',
-	               area->inode ? area->offset : 0, area->inode);
+	               area->inode ? area->offset : 0,
+	               area->flags & AREA_PRIVATE_FILE ? "00:14"
+	               : area->inode                   ? "08:01"
+	                                               : "00:00",
+	               area->inode);
 	(void)p;
 	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
 }

@@ -73,7 +73,7 @@ struct queued_signal {
 struct timer {
 	u32 in_use;
 	s32 signal; /* 0: none */
-	u32 task;   /* SIGEV_THREAD_ID, or NO_INDEX: the process */
+	s32 thread; /* SIGEV_THREAD_ID; 0: the process */
 	s32 overrun;
 	u64 deadline, interval; /* virtual ns; NEVER: disarmed */
 	u64 value;
@@ -180,6 +180,8 @@ struct arena {
 	u64 next_timer; /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
+	u32 files_cut; /* how often a mapped file has become shorter: other processes' mappings follow (memory_follow)
+	                */
 	u64 refused[ZVM_CALLS_MAX / 64];
 	u32 refused_count, running;
 	char refused_detail[ZVM_REFUSED_MAX][48];
@@ -310,7 +312,9 @@ static inline u64 channel_poll(void)
 /* Queue it; delivered on return to the guest. -EAGAIN: real-time signals wait without end. */
 s64 signal_post(struct process *process, int number, const struct signal_info *info);
 void signal_send(struct process *process, int number); /* the same, from the kernel and with nothing to tell */
-bool signal_posted(const struct process *process, int number, s32 code, s32 pid); /* such a one waits */
+/* One with this code and pid waits; thread: for that one alone, 0: for the process. */
+bool signal_posted(const struct process *process, s32 thread, int number, s32 code, s32 pid);
+s64 signal_post_thread(s32 thread, int number, const struct signal_info *info); /* -ESRCH: there is none */
 int signal_take(u64 set, struct signal_info *info); /* the lowest that waits for the current task, or 0 */
 void run_end(u32 end, int status,
              const char *message) NORETURN; /* report to the host and die, with every process of the box */
@@ -398,12 +402,14 @@ typedef s64 call_handler(const u64 *a);
 #define CALL_EMULATED(handler) call_handler handler;
 #define CALL_BROKERED(handler) call_handler handler;
 #define CALL_PASSED(handler) call_handler handler;
-#define CALL_REFUSED(handler)
+#define CALL_REFUSED(error)
+#define CALL_ABSENT(error)
 #include "calls.def"
 #undef CALL
 #undef CALL_EMULATED
 #undef CALL_BROKERED
 #undef CALL_PASSED
 #undef CALL_REFUSED
+#undef CALL_ABSENT
 
 #endif

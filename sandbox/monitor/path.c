@@ -14,6 +14,12 @@ static bool is_host_root(const char *name, size_t length)
 	return false;
 }
 
+/* What proc.c makes up. */
+static bool is_made_root(const char *name, size_t length)
+{
+	return (length == 4 && !memcmp(name, "proc", 4)) || (length == 3 && !memcmp(name, "sys", 3));
+}
+
 /*
  * A walk never waits, so one set of buffers serves all: eight paths on a task's stack would be half of it.
  */
@@ -121,8 +127,10 @@ static int proc_link(struct walk *w, const char *rest, bool last, struct place *
 /* Component by component, because self, exe, cwd, root and fd/N are links. */
 static int proc_place(struct walk *w, const char *path, u32 flags, struct place *ret)
 {
-	const char *at = path + 5; /* behind "/proc" */
-	format(proc_here, sizeof proc_here, "/proc");
+	size_t root = path[1] == 'p' ? 5 : 4; /* "/proc" or "/sys" */
+	const char *at = path + root;
+	memcpy(proc_here, path, root);
+	proc_here[root] = 0;
 	for (;;) {
 		while (*at == '/')
 			at++;
@@ -168,7 +176,7 @@ static int proc_place(struct walk *w, const char *path, u32 flags, struct place 
 static bool leaves_nodes(u32 node, const char *name, size_t length)
 {
 	if (node == ROOT_NODE)
-		return is_host_root(name, length) || (length == 4 && !memcmp(name, "proc", 4));
+		return is_host_root(name, length) || is_made_root(name, length);
 	return node_at(node)->parent == ROOT_NODE && node == directory_find(ROOT_NODE, "etc", 3) &&
 	       directory_find(node, name, length) == NO_INDEX;
 }
@@ -185,7 +193,7 @@ static int leave_restricted(u32 resolve)
 
 static int leave(struct walk *w, const char *name, size_t length, const char *rest, u32 flags, struct place *ret)
 {
-	bool proc = w->node == ROOT_NODE && length == 4 && !memcmp(name, "proc", 4);
+	bool proc = w->node == ROOT_NODE && is_made_root(name, length);
 	if (w->resolve & ~(u32)RESOLVE_NO_MAGICLINKS)
 		return leave_restricted(w->resolve);
 	int r = join(w->node, name, length, rest, joined);

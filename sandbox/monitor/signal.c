@@ -140,16 +140,29 @@ void signal_send(struct process *process, int number)
 	(void)signal_post(process, number, &nothing);
 }
 
-bool signal_posted(const struct process *process, int number, s32 code, s32 pid)
+static struct task *task_find(s32 tid)
 {
-	const struct signal_info *info = &process->pending_info[number];
-	if (!(process->signal_pending & BIT(number)))
+	for (u32 i = 0; i < arena->task_count; i++) {
+		struct task *task = &arena->tasks[i];
+		if (task->tid == tid && task->state != TASK_FREE && task->state != TASK_ZOMBIE)
+			return task;
+	}
+	return NULL;
+}
+
+bool signal_posted(const struct process *process, s32 thread, int number, s32 code, s32 pid)
+{
+	const struct task *task = thread ? task_find(thread) : NULL;
+	u64 pending = task ? task->signal_pending : process->signal_pending;
+	const struct signal_info *info = task ? &task->pending_info[number] : &process->pending_info[number];
+	s32 owner = thread ? -thread : process->pid;
+	if (!(pending & BIT(number)))
 		return false;
 	if (info->code == code && info->pid == pid)
 		return true;
 	for (u32 i = 0; i < QUEUED_MAX && arena->queued_count; i++) {
 		const struct queued_signal *q = &arena->queued[i];
-		if (q->owner == process->pid && q->number == number && q->info.code == code && q->info.pid == pid)
+		if (q->owner == owner && q->number == number && q->info.code == code && q->info.pid == pid)
 			return true;
 	}
 	return false;
@@ -163,6 +176,12 @@ static s64 signal_send_task(struct task *task, int number, const struct signal_i
 	if (r == 0 && task->state == TASK_BLOCKED && !(task->signal_mask & BIT(number)))
 		task_interrupt((u32)(task - arena->tasks));
 	return r;
+}
+
+s64 signal_post_thread(s32 thread, int number, const struct signal_info *info)
+{
+	struct task *task = task_find(thread);
+	return task ? signal_send_task(task, number, info) : -ESRCH;
 }
 
 static u64 pending_of(const struct task *task)
@@ -631,15 +650,10 @@ static s64 kill_task(s64 group, s64 tid, int number, const struct signal_info *i
 {
 	if (number < 0 || number > 64 || tid <= 0)
 		return -EINVAL;
-	for (u32 i = 0; i < arena->task_count; i++) {
-		struct task *task = &arena->tasks[i];
-		if (task->state == TASK_FREE || task->state == TASK_ZOMBIE || task->tid != tid)
-			continue;
-		if (group > 0 && arena->processes[task->process].pid != group)
-			return -ESRCH;
-		return number ? signal_send_task(task, number, info) : 0;
-	}
-	return -ESRCH;
+	struct task *task = task_find((s32)tid);
+	if (!task || (group > 0 && arena->processes[task->process].pid != group))
+		return -ESRCH;
+	return number ? signal_send_task(task, number, info) : 0;
 }
 
 s64 call_tkill(const u64 *a)

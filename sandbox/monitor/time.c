@@ -212,12 +212,15 @@ static void timer_fire(struct process *process, struct timer *timer)
 	if (!timer->signal)
 		return;
 	/* While one waits to be told, another counts. */
-	bool waits = signal_posted(process, timer->signal, code, id);
+	bool waits = signal_posted(process, timer->thread, timer->signal, code, id);
 	timer->overrun = (s32)min_u64(missed + (waits ? (u64)timer->overrun + 1 : 0), 0x7fffffff);
 	if (waits)
 		return;
 	const struct signal_info info = {.code = code, .pid = id, .value = timer->value};
-	(void)signal_post(process, timer->signal, &info);
+	if (timer->thread)
+		(void)signal_post_thread(timer->thread, timer->signal, &info);
+	else
+		(void)signal_post(process, timer->signal, &info);
 }
 
 void timers_fire(void)
@@ -299,6 +302,19 @@ struct signal_event {
 	s32 signal, notify, thread, padding[11];
 };
 
+/* Is it a thread of the current process? */
+static bool own_thread(s32 tid)
+{
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].tid == tid && arena->tasks[i].process == task_self()->process &&
+		    arena->tasks[i].state != TASK_FREE && arena->tasks[i].state != TASK_ZOMBIE)
+			return true;
+	return false;
+}
+
+#define NOTIFY_NONE 1
+#define NOTIFY_THREAD 4 /* SIGEV_THREAD_ID; SIGEV_THREAD (2) is a signal like any other to the kernel */
+
 s64 call_timer_create(const u64 *a)
 {
 	struct signal_event event = {.signal = SIGALRM, .notify = 0};
@@ -306,7 +322,12 @@ s64 call_timer_create(const u64 *a)
 		return -EINVAL;
 	if (a[1] && GUEST_GET(event, a[1]))
 		return -EFAULT;
-	if ((event.notify != 1 && (event.signal < 1 || event.signal > 64)) || event.notify < 0 || event.notify > 4)
+	if (event.notify < 0 || event.notify > NOTIFY_THREAD || event.notify == 3)
+		return -EINVAL;
+	if (event.notify != NOTIFY_NONE && (event.signal < 1 || event.signal > 64))
+		return -EINVAL;
+	s32 thread = event.notify == NOTIFY_THREAD ? event.thread : 0;
+	if (event.notify == NOTIFY_THREAD && !own_thread(thread))
 		return -EINVAL;
 	struct process *process = process_self();
 	for (s32 i = 3; i < TIMERS_MAX; i++) {
@@ -316,8 +337,8 @@ s64 call_timer_create(const u64 *a)
 		if (GUEST_PUT(a[2], i))
 			return -EFAULT;
 		*timer = (struct timer){.in_use = 1,
-		                        .signal = event.notify == 1 ? 0 : event.signal,
-		                        .task = NO_INDEX,
+		                        .signal = event.notify == NOTIFY_NONE ? 0 : event.signal,
+		                        .thread = thread,
 		                        .deadline = NEVER,
 		                        .value = a[1] ? event.value : (u64)i};
 		return 0;

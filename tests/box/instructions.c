@@ -1,6 +1,7 @@
 /* Executes what tells one machine or moment from another, and prints what came of it. One aspect per argument. */
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static sigjmp_buf back;
@@ -221,7 +223,7 @@ static void private_file(int later)
 }
 
 /* A part of the program's own file, mapped by hand and called there. `later`: first only to be read. */
-static void by_hand(int later, int changed)
+static void by_hand(int later, int changed, int moved)
 {
 	static unsigned char file[4 << 20];
 	int fd = open("/proc/self/exe", O_RDONLY);
@@ -235,6 +237,8 @@ static void by_hand(int later, int changed)
 		unsigned char *mapped = mmap(NULL, 8192, first, MAP_PRIVATE, fd, page);
 		if (later || changed)
 			mprotect(mapped, 8192, PROT_READ | PROT_EXEC);
+		if (moved)
+			mapped = mremap(mapped, 8192, 16384, MREMAP_MAYMOVE);
 		uint32_t a = 0, c = 0, d;
 		__asm__ volatile("call *%3"
 		                 : "+a"(a), "+c"(c), "=&d"(d)
@@ -250,6 +254,33 @@ static void by_hand(int later, int changed)
 __asm__(".text\n\t.type piece, @function\npiece:\n\t.cfi_startproc\n\tpushq %rbx\n\tcpuid\n\tpopq "
         "%rbx\n\tret\n\t.cfi_endproc\n"
         "\t.size piece, .-piece\n\t.byte 0x5a, 0x76, 0x6d, 0x21\n\t.previous\n");
+
+static void *in_thread(void *unused)
+{
+	print_cpuid(0, 0);
+	chance();
+	return unused;
+}
+
+/* Every kind of task: each has its own table of what is mapped. */
+static void tasks(void)
+{
+	pthread_t thread;
+	if (fork() == 0) {
+		print_cpuid(0, 0);
+		fflush(stdout);
+		_exit(0);
+	}
+	wait(NULL);
+	if (vfork() == 0) {
+		print_cpuid(0, 0);
+		_exit(0);
+	}
+	wait(NULL);
+	pthread_create(&thread, NULL, in_thread, NULL);
+	pthread_join(thread, NULL);
+	processor();
+}
 
 int main(int argc, char **argv)
 {
@@ -273,6 +304,8 @@ int main(int argc, char **argv)
 		libm();
 	else if (!strcmp(what, "self"))
 		self();
+	else if (!strcmp(what, "tasks"))
+		tasks();
 	else if (!strcmp(what, "anonymous"))
 		anonymous();
 	else if (!strcmp(what, "anonymous-later"))
@@ -282,11 +315,13 @@ int main(int argc, char **argv)
 	else if (!strcmp(what, "private-later"))
 		private_file(1);
 	else if (!strcmp(what, "by-hand"))
-		by_hand(0, 0);
+		by_hand(0, 0, 0);
+	else if (!strcmp(what, "by-hand-moved"))
+		by_hand(0, 0, 1);
 	else if (!strcmp(what, "by-hand-later"))
-		by_hand(1, 0);
+		by_hand(1, 0, 0);
 	else if (!strcmp(what, "by-hand-changed"))
-		by_hand(1, 1);
+		by_hand(1, 1, 0);
 	else
 		return 2;
 	return 0;

@@ -1,4 +1,5 @@
-/* When things arrive: signals, timers, bytes, readiness; and what the memory around them holds. One matter per argument. */
+/* When things arrive: signals, timers, bytes, readiness; and what the memory around them holds. One matter per
+ * argument. */
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/timerfd.h>
@@ -42,7 +44,9 @@ static void alarms(void)
 {
 	struct itimerval often = {{0, 1000}, {0, 1000}};
 	struct timeval now;
+	sigset_t none = {0};
 	signal(SIGALRM, count);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	setitimer(ITIMER_REAL, &often, NULL);
 	for (int seen = 0, turns = 0; seen < 10; turns++) {
 		gettimeofday(&now, NULL);
@@ -108,12 +112,13 @@ static void look(int number, siginfo_t *info, void *context)
 	unsigned long sum = 0;
 	for (int i = 0; i < NGREG; i++)
 		printf("%llx ", (unsigned long long)c->uc_mcontext.gregs[i]);
-	printf("\n%d %d %p flags %lx stack %p\n", number, info->si_code, number == SIGSEGV ? info->si_addr : NULL, c->uc_flags,
-	       (void *)&sum);
+	printf("\n%d %d %p flags %lx stack %p\n", number, info->si_code, number == SIGSEGV ? info->si_addr : NULL,
+	       c->uc_flags, (void *)&sum);
 	print_sum("siginfo", info, sizeof *info);
 	print_sum("state", state, 512);
 	print_sum("behind it", state + 512, 2048);
 	print_sum("notes", state + 464, 48);
+	print_sum("reserved", c->uc_mcontext.__reserved1, sizeof c->uc_mcontext.__reserved1);
 	if (number == SIGSEGV)
 		exit(0);
 }
@@ -131,6 +136,38 @@ static void faults(void)
 	int fd = open("/usr/share/common-licenses/GPL-3", O_RDONLY);
 	volatile char *page = mmap(NULL, 32768, PROT_READ, MAP_PRIVATE, fd, 0);
 	page[16384] = 1;
+}
+
+static unsigned char wide[32];
+
+static void clobber(int number)
+{
+	__asm__ volatile("vpcmpeqd %%xmm0, %%xmm0, %%xmm0\n\tvinsertf128 $1, %%xmm0, %%ymm0, %%ymm5"
+	                 :
+	                 :
+	                 : "xmm0", "xmm5");
+	arrived++;
+}
+
+static void not_there(int number)
+{
+	puts("this processor has no wide registers");
+	exit(0);
+}
+
+/* Registers that cpuid did not offer, used all the same, behind a handler that used them too. */
+static void vectors(void)
+{
+	signal(SIGILL, not_there);
+	signal(SIGUSR1, clobber);
+	for (int i = 0; i < 32; i++)
+		wide[i] = i * 7;
+	__asm__ volatile("vmovups %0, %%ymm5" : : "m"(wide) : "xmm5");
+	syscall(SYS_tkill, gettid(), SIGUSR1);
+	__asm__ volatile("vmovups %%ymm5, %0" : "=m"(wide));
+	for (int i = 0; i < 32; i++)
+		printf("%d ", wide[i]);
+	printf("%d\n", arrived);
 }
 
 /* --- bytes --- */
@@ -225,7 +262,8 @@ static void selects(void)
 		int n = select(20, &ready, NULL, NULL, &soon);
 		printf("%d/%ld ", n, (long)soon.tv_usec);
 		for (int i = 0; i < 3; i++)
-			if (n && set[i].fd >= 0 && FD_ISSET(set[i].fd, &ready) && read(set[i].fd, buffer, sizeof buffer) == 0)
+			if (n && set[i].fd >= 0 && FD_ISSET(set[i].fd, &ready) &&
+			    read(set[i].fd, buffer, sizeof buffer) == 0)
 				set[i].fd = -1, open--;
 	}
 	putchar('\n');
@@ -242,7 +280,8 @@ static void exhaustion(void)
 	long n = 0;
 	setlocale(LC_ALL, "");
 	setrlimit(RLIMIT_AS, &limit);
-	while (n < 1000000 && mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
+	while (n < 1000000 &&
+	       mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		n++;
 	printf("%ld of 64K\n", n);
 	for (n = 0; malloc(1000 + n % 50 * 16); n++)
@@ -250,7 +289,8 @@ static void exhaustion(void)
 	printf("%ld by malloc, %s\n", n, strerror(errno));
 }
 
-/* What lies in memory that nobody has written to since it was given back, and between the members of what was copied. */
+/* What lies in memory that nobody has written to since it was given back, and between the members of what was copied.
+ */
 static void leftovers(void)
 {
 	struct {
@@ -275,7 +315,8 @@ static void places(void)
 {
 	void *maps[6], *heap = sbrk(0);
 	for (int i = 0; i < 6; i++)
-		maps[i] = mmap(NULL, 4096 << i, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | (i == 3 ? MAP_32BIT : 0), -1, 0);
+		maps[i] = mmap(NULL, 4096 << i, PROT_READ | PROT_WRITE,
+		               MAP_PRIVATE | MAP_ANONYMOUS | (i == 3 ? MAP_32BIT : 0), -1, 0);
 	munmap(maps[2], 4096 << 2);
 	maps[1] = mremap(maps[1], 8192, 1 << 20, MREMAP_MAYMOVE);
 	void *again = mmap(NULL, 4096 << 2, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -290,9 +331,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = {{"alarms", alarms},   {"intervals", intervals}, {"signals", signals},   {"faults", faults},
-	           {"pieces", pieces},   {"polls", polls},         {"epolls", epolls},     {"selects", selects},
-	           {"exhaustion", exhaustion}, {"leftovers", leftovers}, {"places", places}};
+	} all[] = {{"alarms", alarms},         {"intervals", intervals}, {"signals", signals}, {"faults", faults},
+	           {"pieces", pieces},         {"polls", polls},         {"epolls", epolls},   {"selects", selects},
+	           {"exhaustion", exhaustion}, {"leftovers", leftovers}, {"vectors", vectors}, {"places", places}};
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
 		if (!strcmp(argv[1], all[i].name)) {
 			all[i].run();

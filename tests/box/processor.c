@@ -20,10 +20,12 @@ static void fault(int number)
 
 static void cpuid(void)
 {
-	static const unsigned leaves[][2] = {{0, 0}, {1, 0}, {2, 0}, {4, 0}, {4, 3}, {7, 0}, {7, 1}, {0xb, 0}, {0xb, 1}, {0xd, 0},
-	                                     {0xd, 1}, {0x14, 0}, {0x15, 0}, {0x16, 0}, {0x19, 0}, {0x1f, 0}, {0x40000000, 0},
-	                                     {0x40000001, 0}, {0x80000000, 0}, {0x80000001, 0}, {0x80000002, 0}, {0x80000003, 0},
-	                                     {0x80000004, 0}, {0x80000006, 0}, {0x80000008, 0}, {0x8000001e, 0}, {0x80860000, 0}};
+	static const unsigned leaves[][2] = {
+	        {0, 0},          {1, 0},          {2, 0},          {4, 0},          {4, 3},          {7, 0},
+	        {7, 1},          {0xb, 0},        {0xb, 1},        {0xd, 0},        {0xd, 1},        {0x14, 0},
+	        {0x15, 0},       {0x16, 0},       {0x19, 0},       {0x1f, 0},       {0x40000000, 0}, {0x40000001, 0},
+	        {0x80000000, 0}, {0x80000001, 0}, {0x80000002, 0}, {0x80000003, 0}, {0x80000004, 0}, {0x80000006, 0},
+	        {0x80000008, 0}, {0x8000001e, 0}, {0x80860000, 0}};
 	for (size_t i = 0; i < sizeof leaves / sizeof *leaves; i++) {
 		unsigned a, b, c, d;
 		__cpuid_count(leaves[i][0], leaves[i][1], a, b, c, d);
@@ -38,15 +40,15 @@ static void xgetbv(void)
 	printf("%x %x\n", low, high);
 }
 
-#define DRAW(name)                                                                                     \
-	static void name(void)                                                                         \
-	{                                                                                              \
-		for (int i = 0; i < 4; i++) {                                                          \
-			uint64_t value;                                                                \
-			unsigned char good;                                                            \
-			__asm__ volatile(#name " %0\n\tsetc %1" : "=r"(value), "=qm"(good) : : "cc");  \
-			printf("%d %llx\n", good, (unsigned long long)value);                          \
-		}                                                                                      \
+#define DRAW(name)                                                                                    \
+	static void name(void)                                                                        \
+	{                                                                                             \
+		for (int i = 0; i < 4; i++) {                                                         \
+			uint64_t value;                                                               \
+			unsigned char good;                                                           \
+			__asm__ volatile(#name " %0\n\tsetc %1" : "=r"(value), "=qm"(good) : : "cc"); \
+			printf("%d %llx\n", good, (unsigned long long)value);                         \
+		}                                                                                     \
 	}
 DRAW(rdrand)
 DRAW(rdseed)
@@ -155,8 +157,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*print)(void);
-	} all[] = {{"cpuid", cpuid}, {"xgetbv", xgetbv}, {"rdrand", rdrand}, {"rdseed", rdseed}, {"rdpid", rdpid},  {"lsl", lsl},
-	           {"tables", tables}, {"rdpmc", rdpmc},   {"xbegin", transaction}, {"libm", libm}};
+	} all[] = {{"cpuid", cpuid}, {"xgetbv", xgetbv}, {"rdrand", rdrand}, {"rdseed", rdseed},      {"rdpid", rdpid},
+	           {"lsl", lsl},     {"tables", tables}, {"rdpmc", rdpmc},   {"xbegin", transaction}, {"libm", libm}};
 	signal(SIGILL, fault);
 	signal(SIGSEGV, fault);
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)

@@ -49,15 +49,17 @@ static void print_order(void)
 
 static volatile long total;
 
-static void *add(void *unused)
+static void *add(void *who)
 {
 	for (int i = 0; i < 3000; i++) {
 		long seen = total;
-		if (i % 3 == 0)
+		if (i % (3 + (long)who) == 0)
 			sched_yield();
+		if (i % (97 + (long)who) == 0)
+			usleep(1);
 		total = seen + 1; /* what others have added is lost */
 	}
-	return unused;
+	return NULL;
 }
 
 static void counter(void)
@@ -229,8 +231,10 @@ static void add_shared(int who)
 {
 	for (int i = 0; i < 2000; i++) {
 		int seen = *shared;
-		if (i % 3 == 0)
+		if (i % (3 + who) == 0)
 			sched_yield();
+		if (i % (97 + who) == 0)
+			usleep(1);
 		*shared = seen + 1;
 	}
 }
@@ -249,8 +253,9 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} all[] = {{"counter", counter}, {"yields", yields}, {"mutex", mutex},       {"semaphores", semaphores}, {"stacks", stacks},
-	           {"writers", writers}, {"output", output}, {"children", children}, {"memory", memory}};
+	} all[] = {{"counter", counter},       {"yields", yields},     {"mutex", mutex},
+	           {"semaphores", semaphores}, {"stacks", stacks},     {"writers", writers},
+	           {"output", output},         {"children", children}, {"memory", memory}};
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)
 		if (!strcmp(argv[1], all[i].name)) {
 			all[i].run();

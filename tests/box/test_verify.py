@@ -173,6 +173,15 @@ def quiet_again():
 
 
 @test
+def ended_by_the_clock():
+    """a run that its time limit ended is compared with nothing, and one that only exits like it is"""
+    result = verify(script("endless.py", "#!/usr/bin/python3\n# zvm: timeout=1\nwhile True: pass\n"))
+    assert result.status == 124 and b"run 1 was ended by its time limit" in result.err and not result.out, result
+    result = verify(spec("bash", "-c", "echo x; exit 124"))
+    assert (result.out, result.err, result.status) == (b"x\n", b"", 124), result
+
+
+@test
 def nothing_is_left():
     """a verification leaves no process, and nothing in the store's tmp"""
     verify("sort", WORDS)

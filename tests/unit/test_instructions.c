@@ -68,10 +68,11 @@ struct result {
 	char text[OUTPUT_MAX];
 };
 
-static void run(int launcher, const char *guest, const char *aspect, struct result *ret)
+/* A guest of tests/box by its name, or a program of the host by its path. */
+static void run_with(int launcher, const char *guest, const char *const *arguments, struct result *ret)
 {
 	static const char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
-	const char *const arguments[] = {aspect, NULL};
+	bool host = *guest == '/';
 	struct zvm_contents contents = zvm_blobs_contents(blobs);
 	struct zvm_view *view;
 	struct zvm_digest digest;
@@ -79,13 +80,14 @@ static void run(int launcher, const char *guest, const char *aspect, struct resu
 	uint64_t size;
 	zvm_autofd int script_fd = -1, in = open("/dev/null", O_RDONLY | O_CLOEXEC), out = empty_output(),
 	               err = empty_output();
-	snprintf(path, sizeof path, "%s/%s", guests, guest);
-	snprintf(script, sizeof script, "/script/%s", guest);
+	snprintf(path, sizeof path, host ? "%s%s" : "%s/%s", host ? "" : guests, guest);
+	snprintf(script, sizeof script, "%s%s", host ? "" : "/script/", guest);
 	zvm_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(zvm_blob_of_file(blobs, fd, &digest, &size, &script_fd), 0);
-	assert_int_equal(zvm_view_open(guests, &view), 0);
-	assert_int_equal(zvm_view_pin(view, guest, 0755, size, &digest, script_fd), 0);
+	assert_int_equal(zvm_view_open(host ? NULL : guests, &view), 0);
+	if (!host)
+		assert_int_equal(zvm_view_pin(view, guest, 0755, size, &digest, script_fd), 0);
 	struct zvm_box_request request = {
 	        .view = view,
 	        .contents = &contents,
@@ -106,11 +108,16 @@ static void run(int launcher, const char *guest, const char *aspect, struct resu
 	assert_true(n >= 0);
 	ret->text[n] = 0;
 	if (ret->outcome.end != ZVM_END_EXIT || ret->outcome.exit_status)
-		fail_msg("%s %s: end %d, status %d: %s", guest, aspect, ret->outcome.end, ret->outcome.exit_status,
-		         ret->outcome.message ? ret->outcome.message : "");
+		fail_msg("%s %s: end %d, status %d: %s", guest, arguments[0], ret->outcome.end,
+		         ret->outcome.exit_status, ret->outcome.message ? ret->outcome.message : "");
 	if (!n)
-		fail_msg("%s %s printed nothing", guest, aspect);
+		fail_msg("%s %s printed nothing", guest, arguments[0]);
 	zvm_view_close(view);
+}
+
+static void run(int launcher, const char *guest, const char *aspect, struct result *ret)
+{
+	run_with(launcher, guest, (const char *const[]){aspect, NULL}, ret);
 }
 
 static bool stands(int launcher, const char *wall)
@@ -226,6 +233,41 @@ static void files_mapped_by_hand_are_prepared_too(void **state)
 	(void)state;
 	same_by_both_ways("by-hand", "leaf 0: 0000000d 6c65746e 49656e69\n");
 	same_by_both_ways("by-hand-later", "leaf 0: 0000000d 6c65746e 49656e69\n");
+	same_by_both_ways("by-hand-moved", "leaf 0: 0000000d 6c65746e 49656e69\n");
+}
+
+static void every_kind_of_task_is_answered(void **state)
+{
+	(void)state;
+	static const char leaf[] = "00000000 0: 0000000d 756e6547 6c65746e 49656e69\n";
+	static struct result r;
+	unsigned answers = 0;
+	same_by_both_ways("tasks", "rdpid: 0 0\n");
+	run(NATIVE, "instructions", "tasks", &r);
+	for (const char *at = r.text; (at = strstr(at, leaf)); at += sizeof leaf - 1)
+		answers++;
+	assert_int_equal(answers, 3);
+	zvm_box_outcome_free(&r.outcome);
+}
+
+/* What the loader and libcrypto make of the processor: all that they asked, as they print it themselves. */
+static void libraries_find_the_fixed_machine(void **state)
+{
+	(void)state;
+	static const char *const programs[][4] = {{"/lib64/ld-linux-x86-64.so.2", "--list-diagnostics", NULL},
+	                                          {"/usr/bin/openssl", "version", "-c", NULL}};
+	/* OSXSAVE, AVX, AES and RDRAND are not there, SSE4.2 and POPCNT are. */
+	static const char *const expected[] = {"x86.cpu_features.basic.model=0x1a", "OPENSSL_ia32cap=0x982201"};
+	static struct result trapping, native;
+	for (size_t i = 0; i < 2; i++) {
+		run_with(TRAPPING, programs[i][0], programs[i] + 1, &trapping);
+		run_with(NATIVE, programs[i][0], programs[i] + 1, &native);
+		assert_string_equal(trapping.text, native.text);
+		if (!strstr(native.text, expected[i]))
+			fail_msg("%s: %s", programs[i][0], native.text);
+		zvm_box_outcome_free(&trapping.outcome);
+		zvm_box_outcome_free(&native.outcome);
+	}
 }
 
 static void libm_gives_the_same_bits(void **state)
@@ -280,6 +322,8 @@ int main(void)
 	        cmocka_unit_test(data_and_the_insides_of_instructions_stay),
 	        cmocka_unit_test(whoever_reads_the_file_gets_the_file),
 	        cmocka_unit_test(files_mapped_by_hand_are_prepared_too),
+	        cmocka_unit_test(every_kind_of_task_is_answered),
+	        cmocka_unit_test(libraries_find_the_fixed_machine),
 	        cmocka_unit_test(libm_gives_the_same_bits),
 	        cmocka_unit_test(code_that_a_guest_makes_is_said_not_to_be_vetted),
 	        cmocka_unit_test(unproven_places_are_named),
