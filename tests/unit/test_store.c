@@ -126,6 +126,83 @@ static void what_is_begun_and_left_leaves_nothing(void **state)
 	assert_int_equal(count_names(in_scratch("store/objects")), 0);
 }
 
+static void what_is_committed_can_be_read_on_at_once(void **state)
+{
+	struct zvm_digest digest;
+	(void)state;
+	for (int i = 0; i < 2; i++) { /* new, and there already */
+		zvm_autofd int fd = -1;
+		assert_int_equal(zvm_store_begin(store, &fd), 0);
+		assert_int_equal(write(fd, "content", 7), 7);
+		assert_int_equal(zvm_store_commit(store, &fd, &digest, NULL), 0);
+		assert_true(fd >= 0 && holds(fd, "content", 7));
+	}
+}
+
+/* --- spares --- */
+
+static void a_file_given_back_comes_again_as_a_new_one(void **state)
+{
+	int fd = -1;
+	struct stat st;
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(zvm_store_begin(store, &fd), 0);
+		assert_true(fstat(fd, &st) == 0 && st.st_size == 0 && st.st_nlink == 0);
+		assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
+		assert_int_equal(fcntl(fd, F_GETFL) & (O_APPEND | O_NONBLOCK), 0);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		assert_int_equal(write(fd, "a secret of another run", 23), 23);
+		assert_int_equal(fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK), 0);
+		zvm_store_recycle(store, &fd);
+		assert_int_equal(fd, -1);
+	}
+	zvm_store_recycle(store, &fd);
+	assert_int_equal(fd, -1);
+}
+
+static void an_object_given_back_stays_whole(void **state)
+{
+	struct zvm_digest digest, other;
+	int fd = -1, spare = -1;
+	(void)state;
+	assert_int_equal(zvm_store_begin(store, &fd), 0);
+	assert_int_equal(write(fd, "content", 7), 7);
+	assert_int_equal(zvm_store_commit(store, &fd, &digest, NULL), 0);
+	zvm_store_recycle(store, &fd);
+	assert_int_equal(zvm_store_begin(store, &spare), 0);
+	assert_int_equal(write(spare, "another", 7), 7);
+	assert_int_equal(zvm_store_commit(store, &spare, &other, NULL), 0);
+	close(spare);
+	reopen();
+	assert_object(&digest, "content", 7);
+	assert_object(&other, "another", 7);
+}
+
+static void spares_are_few_and_go_with_the_store(void **state)
+{
+	int fds[20];
+	(void)state;
+	zvm_store_close(store);
+	unsigned before = open_descriptors();
+	assert_int_equal(zvm_store_open(HOME, 0, &store, NULL), 0);
+	unsigned opened = open_descriptors();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(zvm_store_begin(store, &fds[i]), 0);
+	for (int i = 0; i < 20; i++)
+		zvm_store_recycle(store, &fds[i]);
+	zvm_store_make_spares(store);
+	assert_true(open_descriptors() <= opened + ZVM_SPARES_MAX);
+	assert_int_equal(count_names(in_scratch("store/tmp")), 0);
+	zvm_store_close(store);
+	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(zvm_store_open(HOME, ZVM_STORE_READONLY, &store, NULL), 0);
+	zvm_store_make_spares(store);
+	assert_true(open_descriptors() <= opened);
+}
+
+/* --- snapshots --- */
+
 static void a_file_is_put_as_it_was_at_that_moment(void **state)
 {
 	struct zvm_digest digest;
@@ -705,6 +782,10 @@ int main(void)
 	        WITH_STORE(an_object_may_be_read_and_not_written),
 	        WITH_STORE(the_same_content_is_kept_once),
 	        WITH_STORE(what_is_begun_and_left_leaves_nothing),
+	        WITH_STORE(what_is_committed_can_be_read_on_at_once),
+	        WITH_STORE(a_file_given_back_comes_again_as_a_new_one),
+	        WITH_STORE(an_object_given_back_stays_whole),
+	        WITH_STORE(spares_are_few_and_go_with_the_store),
 	        WITH_STORE(a_file_is_put_as_it_was_at_that_moment),
 	        WITH_STORE(a_large_sparse_file_is_put_whole),
 	        WITH_STORE(forged_contents_become_twins),
