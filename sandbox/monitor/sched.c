@@ -30,7 +30,7 @@ static u32 next_runnable(void)
 
 static u64 earliest_deadline(void)
 {
-	u64 first = arena->next_timer;
+	u64 first = NEVER;
 	for (u32 i = 0; i < arena->task_count; i++)
 		if (arena->tasks[i].state == TASK_BLOCKED)
 			first = min_u64(first, arena->tasks[i].deadline);
@@ -56,16 +56,19 @@ static NORETURN void deadlock(void)
 	run_end(ZVM_REPORT_DEADLOCK, 0, message);
 }
 
+/* Longer than it takes all timers of a box to go off once: what still fires then are intervals that nobody hears. */
+#define UNHEARD_MAX (TIMERS_MAX * PROCESSES_MAX)
+
 /* Finds who goes on, moving the clock if everybody waits. */
 u32 task_choose(void)
 {
 	arena->turn = arena->calls;
-	for (;;) {
+	for (u32 unheard = 0;; unheard++) {
 		u32 next = next_runnable();
 		if (next != NO_INDEX)
 			return next;
-		u64 at = earliest_deadline();
-		if (at == NEVER)
+		u64 deadline = earliest_deadline(), at = min_u64(deadline, arena->next_timer);
+		if (at == NEVER || (deadline == NEVER && unheard > UNHEARD_MAX))
 			deadlock();
 		clock_advance_to(at);
 		expire_deadlines();
