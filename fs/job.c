@@ -207,12 +207,13 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 }
 
 /* Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. */
-static int commit_output(struct zvm_engine *engine, int fd, struct zvm_output *ret)
+static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *ret)
 {
 	struct stat st;
-	if (fstat(fd, &st) == 0 && st.st_size == 0) {
+	if (fstat(*fd, &st) == 0 && st.st_size == 0) {
 		zvm_memory_hash("", 0, &ret->digest);
 		ret->size = 0;
+		zvm_store_recycle(engine->options.store, fd);
 		return 0;
 	}
 	return zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
@@ -225,8 +226,8 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 	int r = zvm_record_of_outcome(o, &record);
 	if (r)
 		return r;
-	r = commit_output(w->engine, *out_fd, &record->out);
-	r = r ? r : commit_output(w->engine, *err_fd, &record->err);
+	r = commit_output(w->engine, out_fd, &record->out);
+	r = r ? r : commit_output(w->engine, err_fd, &record->err);
 	if (r) {
 		zvm_record_free(record);
 		return r;
@@ -272,8 +273,10 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	struct zvm_box_request request = {
 	        .view = view,
 	        .contents = &contents,
+	        .asker = zvm_records_asker(engine->records),
 	        .script = w->script->guest_path,
 	        .script_fd = script_fd,
+	        .script_digest = w->script->digest,
 	        .arguments = w->action.arguments,
 	        .environment = w->action.environment,
 	        .limits = w->action.limits,
