@@ -126,6 +126,8 @@ static void limits(void)
 	int error = errno;
 	IS("are all there are", error, EMFILE);
 	IS("up to that one", most, 9);
+	FAILS("then a file is not opened", open("made", O_CREAT | O_WRONLY, 0644), EMFILE);
+	FAILS("nor made", access("made", F_OK), ENOENT);
 	FAILS("dup2 over it", dup2(0, 10), EBADF);
 	FAILS("F_DUPFD over it", fcntl(0, F_DUPFD, 10), EINVAL);
 	syscall(SYS_close_range, 3, ~0u, 0);
