@@ -15,20 +15,16 @@ static const char *const roles[] = {
         [ZVM_VETTED_LIBRARY] = "library",
 };
 
-/* What a hazard means for results; shown only for those that were found. */
+/* What a hazard means for results; shown only for those that were found and are not taken away. */
 static const char *const meanings[ZVM_HAZARD_COUNT] = {
-        [ZVM_HAZARD_CPUID] =
-                "asks which processor this is, to choose code by it; results may differ in their last bits",
-        [ZVM_HAZARD_XGETBV] = "asks which registers are in use, to choose code by it",
-        [ZVM_HAZARD_RDTSC] = "reads a clock; in the box it traps and follows the box's own time",
-        [ZVM_HAZARD_RDTSCP] = "reads a clock and the processor's number; in the box it traps",
-        [ZVM_HAZARD_RDRAND] = "draws random numbers from the processor",
-        [ZVM_HAZARD_RDSEED] = "draws random numbers from the processor",
-        [ZVM_HAZARD_RDPID] = "reads the processor's number",
-        [ZVM_HAZARD_RDPMC] = "reads performance counters",
-        [ZVM_HAZARD_XBEGIN] = "starts memory transactions, which fail by chance",
-        [ZVM_HAZARD_TABLES] = "reads where the kernel keeps its tables",
-        [ZVM_HAZARD_APPROXIMATE] = "computes approximations whose bits differ between makers of processors",
+        [ZVM_HAZARD_XBEGIN] =
+                "starts memory transactions, which fail by chance; whoever asks first is told that there are none",
+        [ZVM_HAZARD_TABLES] =
+                "reads where the kernel keeps its tables, or (lsl) the number of the processor: nothing prevents it",
+        [ZVM_HAZARD_XSAVE] =
+                "saves as many registers as this processor has; whoever asks first is told that there is none",
+        [ZVM_HAZARD_APPROXIMATE] =
+                "computes approximations whose bits differ between makers of processors: nothing prevents it",
         [ZVM_HAZARD_LEGACY_CALL] = "32-bit system calls: the box kills whoever makes one",
 };
 
@@ -37,9 +33,10 @@ static int print_help(void)
 	puts("usage: zvm vet [--json] FILE\n\n"
 	     "Says what FILE is made of: the interpreters that its #! line leads to, its ELF interpreter, every "
 	     "library it needs; and of\n"
-	     "each, how much code was read, how many system-call sites are in it, and which instructions could tell "
-	     "one machine or\n"
-	     "moment from another. FILE without a slash is also looked for in /usr/local/bin, /usr/bin and /bin. "
+	     "each, how much code was read, how many system-call sites are in it, how many instructions that tell one "
+	     "machine or\n"
+	     "moment from another a box takes away, and what else of that kind is in it. FILE without a slash is also "
+	     "looked for in /usr/local/bin, /usr/bin and /bin. "
 	     "Nothing is run.\n\n"
 	     "  --json   the same for programs\n\n"
 	     "Exit status: 0; 1 FILE cannot be run, or a library of it is missing; 2 usage; 125 zvm failed.");
@@ -51,16 +48,29 @@ static unsigned percent(const struct zvm_vetted_file *f)
 	return f->code_bytes ? (unsigned)(f->decoded_bytes * 100 / f->code_bytes) : 0;
 }
 
-static void print_hazards(const struct zvm_vetted_file *f)
+/* One of those that boxes answer: what the fixed machine says, wherever its place is proven. */
+static int is_answered(int hazard)
 {
-	const char *comma = "";
+	return hazard < ZVM_HAZARD_XBEGIN;
+}
+
+static uint64_t sum(const uint64_t counts[ZVM_HAZARD_COUNT])
+{
+	uint64_t n = 0;
+	for (int h = 0; h < ZVM_HAZARD_COUNT; h++)
+		n += counts[h];
+	return n;
+}
+
+static void print_counts(const uint64_t counts[ZVM_HAZARD_COUNT], int answered, const char *before)
+{
+	const char *comma = before;
 	for (int h = 0; h < ZVM_HAZARD_COUNT; h++) {
-		if (!f->hazards[h])
+		if (!counts[h] || is_answered(h) != answered)
 			continue;
-		printf("%s%s %" PRIu64, comma, zvm_hazard_name((enum zvm_hazard)h), f->hazards[h]);
+		printf("%s%s %" PRIu64, comma, zvm_hazard_name((enum zvm_hazard)h), counts[h]);
 		comma = ", ";
 	}
-	puts(*comma ? "" : "none");
 }
 
 static void print_file(const struct zvm_vetted_file *f, int width)
@@ -71,8 +81,10 @@ static void print_file(const struct zvm_vetted_file *f, int width)
 	} else if (f->role == ZVM_VETTED_SCRIPT) {
 		puts("");
 	} else {
-		printf("%7" PRIu64 "K  %3u%%  %5" PRIu64 "  ", f->code_bytes / 1024, percent(f), f->syscall_sites);
-		print_hazards(f);
+		printf("%7" PRIu64 "K  %3u%%  %5" PRIu64 "  %9" PRIu64 "  %8" PRIu64, f->code_bytes / 1024, percent(f),
+		       f->syscall_sites, sum(f->rewritten), f->unproven);
+		print_counts(f->hazards, 0, "  ");
+		puts(f->unread ? "  too large to be looked into" : "");
 	}
 }
 
@@ -87,58 +99,108 @@ static int path_width(const struct zvm_vetting *v)
 
 static struct zvm_vetted_file sum_of(const struct zvm_vetting *v)
 {
-	struct zvm_vetted_file sum = {0};
+	struct zvm_vetted_file all = {0};
 	for (unsigned i = 0; i < v->count; i++) {
 		const struct zvm_vetted_file *f = &v->files[i];
-		sum.code_bytes += f->code_bytes;
-		sum.decoded_bytes += f->decoded_bytes;
-		sum.functions += f->functions;
-		sum.unreadable += f->unreadable;
-		sum.syscall_sites += f->syscall_sites;
-		sum.vector_instructions += f->vector_instructions;
-		sum.missing |= f->missing;
-		for (int h = 0; h < ZVM_HAZARD_COUNT; h++)
-			sum.hazards[h] += f->hazards[h];
+		all.code_bytes += f->code_bytes;
+		all.decoded_bytes += f->decoded_bytes;
+		all.functions += f->functions;
+		all.unreadable += f->unreadable;
+		all.syscall_sites += f->syscall_sites;
+		all.unproven += f->unproven;
+		all.missing |= f->missing;
+		for (int h = 0; h < ZVM_HAZARD_COUNT; h++) {
+			all.hazards[h] += f->hazards[h];
+			all.rewritten[h] += f->rewritten[h];
+		}
 	}
-	return sum;
+	return all;
 }
 
-static void print_summary(const struct zvm_vetted_file *sum)
+static void print_unproven(const struct zvm_vetting *v, uint64_t count)
+{
+	if (!count)
+		return;
+	printf("\n%" PRIu64 " places look like such instructions, and are neither proven to be any nor to be something "
+	       "else. They stay as they are:\n",
+	       count);
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct zvm_vetted_file *f = &v->files[i];
+		uint64_t shown = f->unproven < ZVM_VETTED_PLACES_MAX ? f->unproven : ZVM_VETTED_PLACES_MAX;
+		for (uint64_t k = 0; k < shown; k++)
+			printf("  %s+0x%" PRIx64 " %s\n", f->path, f->places[k].offset,
+			       zvm_hazard_name(f->places[k].hazard));
+		if (shown < f->unproven)
+			printf("  %s: %" PRIu64 " more\n", f->path, f->unproven - shown);
+	}
+}
+
+/* Vector instructions are no hazard where the program asks for them first: the answer is always no. */
+static void print_vectors(const struct zvm_vetting *v)
+{
+	for (unsigned i = 0; i < v->count; i++) {
+		const struct zvm_vetted_file *f = &v->files[i];
+		if (f->vector_instructions && !f->dispatches)
+			printf("\n%s has %" PRIu64
+			       " vector instructions beyond x86-64-v2, and nothing in it asks whether the "
+			       "processor has them:\nif they are reached, it runs only on processors that do, and "
+			       "nothing "
+			       "takes them away.\n",
+			       f->path, f->vector_instructions);
+	}
+}
+
+static void print_summary(const struct zvm_vetting *v, const struct zvm_vetted_file *all)
 {
 	printf("\n%" PRIu64 " functions read, %u%% of the code; %" PRIu64
 	       " system-call sites, and every call made elsewhere is caught as well.\n",
-	       sum->functions, percent(sum), sum->syscall_sites);
-	if (sum->unreadable)
-		printf("%" PRIu64 " functions could not be read to their end.\n", sum->unreadable);
-	if (sum->vector_instructions)
-		printf("%" PRIu64 " vector instructions beyond x86-64-v2: code that is chosen by cpuid, or that needs "
-		       "such a processor.\n",
-		       sum->vector_instructions);
+	       all->functions, percent(all), all->syscall_sites);
+	if (all->unreadable)
+		printf("%" PRIu64 " functions could not be read to their end.\n", all->unreadable);
+	if (sum(all->rewritten)) {
+		printf("%" PRIu64
+		       " instructions that tell machines or moments apart are rewritten, and answered by the box: ",
+		       sum(all->rewritten));
+		print_counts(all->rewritten, 1, "");
+		puts(".");
+	}
 	for (int h = 0; h < ZVM_HAZARD_COUNT; h++)
-		if (sum->hazards[h])
+		if (all->hazards[h] && meanings[h])
 			printf("%s: %s.\n", zvm_hazard_name((enum zvm_hazard)h), meanings[h]);
-	if (sum->decoded_bytes < sum->code_bytes)
-		puts("What is in the rest of the code, which no unwind table or symbol describes, is not known.");
+	print_vectors(v);
+	print_unproven(v, all->unproven);
+	puts("\nCode that a program makes while it runs cannot be seen here; info/ says of a run that did so: "
+	     "not_vetted.");
 }
 
 static void print_text(const struct zvm_vetting *v)
 {
 	int width = path_width(v);
-	struct zvm_vetted_file sum = sum_of(v);
-	printf("%-11s  %-*s  %8s  %4s  %5s  %s\n", "", width, "FILE", "CODE", "READ", "CALLS", "HAZARDS");
+	struct zvm_vetted_file all = sum_of(v);
+	printf("%-11s  %-*s  %8s  %4s  %5s  %9s  %8s  %s\n", "", width, "FILE", "CODE", "READ", "CALLS", "REWRITTEN",
+	       "UNPROVEN", "OTHER HAZARDS");
 	for (unsigned i = 0; i < v->count; i++)
 		print_file(&v->files[i], width);
-	print_summary(&sum);
+	print_summary(v, &all);
 }
 
-static json_t *hazards_json(const struct zvm_vetted_file *f)
+static json_t *counts_json(const uint64_t counts[ZVM_HAZARD_COUNT])
 {
 	json_t *object = json_object();
 	for (int h = 0; h < ZVM_HAZARD_COUNT; h++)
-		if (f->hazards[h])
+		if (counts[h])
 			json_object_set_new(object, zvm_hazard_name((enum zvm_hazard)h),
-			                    json_integer((json_int_t)f->hazards[h]));
+			                    json_integer((json_int_t)counts[h]));
 	return object;
+}
+
+static json_t *unproven_json(const struct zvm_vetted_file *f)
+{
+	json_t *array = json_array();
+	for (uint64_t i = 0; i < f->unproven && i < ZVM_VETTED_PLACES_MAX; i++)
+		json_array_append_new(array, json_pack("{s:I, s:s}", "offset", (json_int_t)f->places[i].offset,
+		                                       "instruction", zvm_hazard_name(f->places[i].hazard)));
+	return array;
 }
 
 /* A path is bytes, JSON is text: what is no UTF-8 becomes escapes of ours. */
@@ -156,12 +218,19 @@ static json_t *path_json(const char *path)
 
 static json_t *file_json(const struct zvm_vetted_file *f)
 {
-	return json_pack("{s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "role", roles[f->role], "path",
-	                 path_json(f->path), "missing", (int)f->missing, "code_bytes", (json_int_t)f->code_bytes,
-	                 "decoded_bytes", (json_int_t)f->decoded_bytes, "functions", (json_int_t)f->functions,
-	                 "unreadable_functions", (json_int_t)f->unreadable, "syscall_sites",
-	                 (json_int_t)f->syscall_sites, "vector_instructions", (json_int_t)f->vector_instructions,
-	                 "hazards", hazards_json(f));
+	json_t *object =
+	        json_pack("{s:s, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "role", roles[f->role], "path",
+	                  path_json(f->path), "missing", (int)f->missing, "code_bytes", (json_int_t)f->code_bytes,
+	                  "decoded_bytes", (json_int_t)f->decoded_bytes, "functions", (json_int_t)f->functions,
+	                  "unreadable_functions", (json_int_t)f->unreadable, "syscall_sites",
+	                  (json_int_t)f->syscall_sites, "vector_instructions", (json_int_t)f->vector_instructions);
+	json_object_set_new(object, "dispatches", json_boolean(f->dispatches));
+	json_object_set_new(object, "unread", json_boolean(f->unread));
+	json_object_set_new(object, "hazards", counts_json(f->hazards));
+	json_object_set_new(object, "rewritten", counts_json(f->rewritten));
+	json_object_set_new(object, "unproven_count", json_integer((json_int_t)f->unproven));
+	json_object_set_new(object, "unproven", unproven_json(f));
+	return object;
 }
 
 static int print_json(const struct zvm_vetting *v)

@@ -131,6 +131,7 @@ static void set_record(json_t *object, const struct zvm_record *r)
 	set(object, "virtual_ns", number(r ? r->virtual_ns : 0));
 	set(object, "peak_memory", number(r ? r->peak_memory : 0));
 	set(object, "walls", r ? strings(r->walls, r->wall_count) : json_array());
+	set(object, "unproven", r ? strings(r->unproven, r->unproven_count) : json_array());
 	set(object, "not_vetted", json_boolean(r && r->not_vetted));
 	set(object, "computed_at", r ? json_integer((json_int_t)r->computed_at) : json_null());
 }

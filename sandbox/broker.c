@@ -3,8 +3,11 @@
  * with its answer: the run's dependencies, recorded by someone the guest cannot lie to.
  *
  * Nothing in a packet is trusted: lengths are checked against what was received, paths are NUL-free and bounded,
- * descriptors that a box sends are dropped by the kernel because we receive without room for them. A question asked
+ * descriptors that a box sends are dropped by the kernel because we receive without room for them. A box that asks
+ * without taking its answers is cut off: waiting for it would put the time limit into its hands. A question asked
  * twice gets the first answer, descriptor included, so that a run sees one snapshot of the world even while it changes.
+ * A box has one question open at a time, so its replies always fit its socket; one that asks on without reading them
+ * would make us wait, beyond every limit, and is cut off instead.
  */
 #include "broker.h"
 #include <errno.h>
@@ -16,9 +19,12 @@
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
 #include "packet.h"
+#include "prepare.h"
 
 /* How many different questions a run may ask: each is kept for the record. Beyond, the guest is told ENFILE. */
 #define QUESTIONS_MAX 200000
+/* And how long they and their answers may be all together: a box costs the daemon no more memory than this. */
+#define TEXTS_MAX (64u << 20)
 /* Descriptors of answers kept open for a second asking. Beyond, an answer's descriptor is closed once it is sent, and
  * the monitor, which remembers answers itself, gets the content by a new question; the digest proves it the same. */
 #define OPEN_MAX 256
@@ -28,7 +34,8 @@ struct asked {
 	struct zvm_dependency dependency;
 	int fd; /* of the content; -1 */
 	uint64_t content_size;
-	bool pinned; /* part of the action, no dependency */
+	uint32_t content; /* its number for the box; 0: it has none, or is no file */
+	bool pinned;      /* part of the action, no dependency */
 	size_t key_size;
 	char key[]; /* kind, flags, path */
 };
@@ -37,7 +44,12 @@ struct zvm_broker {
 	const struct zvm_box_request *request;
 	int socket;
 	struct asked *asked;
-	unsigned count, open_count;
+	struct asked **contents; /* by number - 1: what this box may have as an image */
+	unsigned count, open_count, content_count;
+	int trouble;     /* -errno: a question has not been answered as another time it would be */
+	char **unproven; /* "PATH: N" */
+	unsigned unproven_count;
+	size_t texts;
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -52,9 +64,10 @@ int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **re
 	return 0;
 }
 
-void zvm_broker_attach(struct zvm_broker *broker, int socket)
+int zvm_broker_attach(struct zvm_broker *broker, int socket)
 {
 	broker->socket = socket;
+	return fcntl(socket, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 static void forget(struct asked *a)
@@ -75,6 +88,10 @@ void zvm_broker_free(struct zvm_broker *broker)
 		HASH_DEL(broker->asked, a);
 		forget(a);
 	}
+	for (unsigned i = 0; i < broker->unproven_count; i++)
+		free(broker->unproven[i]);
+	free(broker->unproven);
+	free(broker->contents);
 	free(broker);
 }
 
@@ -116,12 +133,19 @@ static uint64_t content_size(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static int ask_view(const struct zvm_broker *broker, const struct zvm_question *q, struct zvm_answer *ret, bool *pinned)
+{
+	const struct zvm_box_request *request = broker->request;
+	if (request->asker.ask)
+		return request->asker.ask(request->asker.context, request->view, q, true, ret, pinned);
+	return zvm_view_ask(request->view, request->contents, q, true, ret, pinned);
+}
+
 /* The content of an earlier answer whose descriptor was closed meanwhile. It must still be the same. */
 static int reopen(struct zvm_broker *broker, struct asked *a)
 {
 	struct zvm_answer again;
-	int r = zvm_view_ask(broker->request->view, broker->request->contents, &a->dependency.question, true, &again,
-	                     NULL);
+	int r = ask_view(broker, &a->dependency.question, &again, NULL);
 	if (r)
 		return r;
 	if (zvm_answer_equal(&again, &a->dependency.answer)) {
@@ -132,18 +156,36 @@ static int reopen(struct zvm_broker *broker, struct asked *a)
 	return a->fd >= 0 ? 0 : -ESTALE;
 }
 
+/* Files that were passed get a number, by which the box may ask for their images. */
+static int number_content(struct zvm_broker *broker, struct asked *a)
+{
+	const struct zvm_answer *answer = &a->dependency.answer;
+	if (!answer->has_content || !S_ISREG(answer->mode))
+		return 0;
+	if ((broker->content_count & (broker->content_count - 1)) == 0) { /* full at each power of two */
+		size_t room = broker->content_count ? broker->content_count * 2 : 1;
+		struct asked **more = realloc(broker->contents, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		broker->contents = more;
+	}
+	broker->contents[broker->content_count++] = a;
+	a->content = broker->content_count;
+	return 0;
+}
+
 /* The first answer to this question, now or earlier. 0 or -errno. */
-static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
 	struct asked *a = find_asked(broker, q);
 	if (!a) {
-		if (broker->count >= QUESTIONS_MAX)
+		if (broker->count >= QUESTIONS_MAX || broker->texts >= TEXTS_MAX)
 			return -ENFILE;
 		a = new_asked(q);
 		if (!a)
 			return -ENOMEM;
-		int r = zvm_view_ask(broker->request->view, broker->request->contents, q, true, &a->dependency.answer,
-		                     &a->pinned);
+		int r = ask_view(broker, q, &a->dependency.answer, &a->pinned);
+		r = r ? r : number_content(broker, a);
 		if (r) {
 			forget(a);
 			return r;
@@ -152,6 +194,8 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 		a->content_size = content_size(a->fd);
 		HASH_ADD(hh, broker->asked, key, a->key_size, a);
 		broker->count++;
+		broker->texts += 2 * a->key_size;
+		broker->texts += a->dependency.answer.text ? strlen(a->dependency.answer.text) : 0;
 		broker->open_count += a->fd >= 0;
 	} else if (a->fd < 0 && a->dependency.answer.has_content) {
 		int r = reopen(broker, a);
@@ -160,6 +204,35 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 	}
 	*ret = a;
 	return 0;
+}
+
+static int trouble(struct zvm_broker *broker, int error)
+{
+	if (!broker->trouble)
+		broker->trouble = error;
+	return error;
+}
+
+/* That a run asks too much is its own doing, and the same every time; all else that goes wrong here is ours. */
+static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+{
+	int r = find_or_ask(broker, q, ret);
+	return r && r != -ENFILE ? trouble(broker, r) : r;
+}
+
+int zvm_broker_trouble(const struct zvm_broker *broker)
+{
+	return broker->trouble;
+}
+
+/* An answer has been given: its descriptor is kept for a second asking, if there are not too many. */
+static void put_back(struct zvm_broker *broker, struct asked *a)
+{
+	if (a->fd < 0 || broker->open_count < OPEN_MAX)
+		return;
+	zvm_close_pointer(&a->fd);
+	a->fd = -1;
+	broker->open_count--;
 }
 
 int zvm_broker_ask(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret)
@@ -171,10 +244,16 @@ int zvm_broker_ask(void *context, const struct zvm_question *question, bool want
 		return r;
 	*ret = a->dependency.answer;
 	ret->text = a->dependency.answer.text ? strdup(a->dependency.answer.text) : NULL;
-	ret->fd = want_fd && a->fd >= 0 ? fcntl(a->fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (want_fd && a->fd >= 0 && ret->fd < 0)
-		return -errno;
-	return 0;
+	if (a->dependency.answer.text && !ret->text)
+		return trouble(broker, -ENOMEM);
+	if (want_fd && a->fd >= 0) {
+		ret->fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
+		r = ret->fd < 0 ? trouble(broker, -errno) : 0;
+	}
+	put_back(broker, a);
+	if (r)
+		zvm_answer_free(ret);
+	return r;
 }
 
 static int send_answer(struct zvm_broker *broker, struct asked *a)
@@ -190,20 +269,17 @@ static int send_answer(struct zvm_broker *broker, struct asked *a)
 	        .inode = answer->inode,
 	        .content_size = a->content_size,
 	        .mtime = answer->mtime,
+	        .content = a->content,
 	};
-	int r = zvm_packet_send(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
-	if (a->fd >= 0 && broker->open_count >= OPEN_MAX) {
-		zvm_close_pointer(&a->fd);
-		a->fd = -1;
-		broker->open_count--;
-	}
+	int r = zvm_packet_send_now(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
+	put_back(broker, a);
 	return r;
 }
 
 static int send_error(struct zvm_broker *broker, int error)
 {
 	struct zvm_reply reply = {.error = error};
-	return zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
+	return zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
 }
 
 static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, const char *path)
@@ -215,14 +291,127 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (strlen(path) != ask->text_length || *path != '/' || ask->text_length >= ZVM_PATH_MAX)
 		return -EPROTO;
 	int r = look_up(broker, &question, &a);
-	/* Trouble of ours must not look like an answer: the guest gets EIO
-	 * and the run is not remembered as it says so. */
+	/* Trouble of ours must not look like an answer: the guest is told something, but the run will have no result.
+	 */
 	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
 }
+
+/* --- prepared images --- */
+
+static int note_unproven(struct zvm_broker *broker, const char *path, uint32_t places)
+{
+	char *line;
+	if (asprintf(&line, "%s: %u", path, places) < 0)
+		return -ENOMEM;
+	for (unsigned i = 0; i < broker->unproven_count; i++) {
+		if (!strcmp(broker->unproven[i], line)) {
+			free(line);
+			return 0;
+		}
+	}
+	char **more = realloc(broker->unproven, (broker->unproven_count + 1) * sizeof *more);
+	if (!more) {
+		free(line);
+		return -ENOMEM;
+	}
+	broker->unproven = more;
+	more[broker->unproven_count++] = line;
+	return 0;
+}
+
+static bool is_known(const struct zvm_digest *digest)
+{
+	return digest->high || digest->low;
+}
+
+static int prepare_fd(struct zvm_broker *broker, const struct zvm_digest *digest, const char *path,
+                      struct zvm_image *image, int *fd)
+{
+	const struct zvm_contents *contents = broker->request->contents;
+	struct zvm_prepared prepared;
+	int r = !is_known(digest) ? zvm_prepare(*fd, &prepared)
+	        : zvm_prepared_find(contents, digest, &prepared) == 0
+	                ? 0
+	                : zvm_prepared_make(contents, digest, *fd, &prepared);
+	if (r)
+		return r;
+	image->prepared = prepared.fd >= 0;
+	image->unvetted = prepared.unread;
+	if (prepared.fd >= 0) {
+		zvm_close_pointer(fd);
+		*fd = prepared.fd;
+	}
+	return prepared.unproven ? note_unproven(broker, path, prepared.unproven) : 0;
+}
+
+int zvm_broker_prepare(struct zvm_broker *broker, struct zvm_program *program)
+{
+	bool given = !is_known(&program->digest);
+	int r = prepare_fd(broker, given ? &broker->request->script_digest : &program->digest, program->executable,
+	                   &program->image, &program->fd);
+	if (r || !program->has_interpreter)
+		return r;
+	return prepare_fd(broker, &program->interpreter_digest, program->interpreter_path, &program->interpreter,
+	                  &program->interpreter_fd);
+}
+
+static int prepare_asked(struct zvm_broker *broker, struct asked *a, struct zvm_prepared *ret)
+{
+	const struct zvm_contents *contents = broker->request->contents;
+	const struct zvm_digest *digest = &a->dependency.answer.digest;
+	if (zvm_prepared_find(contents, digest, ret) == 0)
+		return 0;
+	int r = a->fd >= 0 ? 0 : reopen(broker, a);
+	return r ? r : zvm_prepared_make(contents, digest, a->fd, ret);
+}
+
+/* Only what this box has been given already, by number: so no box learns anything of a content by asking for it. */
+static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+{
+	struct zvm_prepared prepared;
+	uint32_t number;
+	if (ask->text_length != sizeof number)
+		return -EPROTO;
+	memcpy(&number, text, sizeof number);
+	if (!number || number > broker->content_count)
+		return -EPROTO;
+	struct asked *a = broker->contents[number - 1];
+	int r = prepare_asked(broker, a, &prepared);
+	put_back(broker, a);
+	if (r) { /* the guest goes on with the file as it is, and so not as it would another time */
+		trouble(broker, r);
+		return send_error(broker, -EIO);
+	}
+	if (prepared.unproven)
+		r = note_unproven(broker, a->dependency.question.path, prepared.unproven);
+	struct zvm_reply reply = {.flags = (prepared.fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
+	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u)};
+	r = r ? r : zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
+	zvm_close_pointer(&prepared.fd);
+	return r;
+}
+
+/* --- the rest --- */
 
 static bool words_valid(const char *text, size_t size)
 {
 	return size && text[size - 1] == 0;
+}
+
+/* What the guest is told of a program that cannot be run. */
+static int exec_error(struct zvm_broker *broker, int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EACCES:
+	case -ENOEXEC:
+	case -ELOOP:
+	case -E2BIG:
+	case -ENAMETOOLONG:
+	case -ENFILE: return r;
+	default: trouble(broker, r); return -EIO;
+	}
 }
 
 /* execve from inside: path and arguments as NUL-terminated words. */
@@ -246,6 +435,7 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (**words != '/' || strlen(*words) >= ZVM_PATH_MAX || count < 2)
 		return -EPROTO;
 	int r = zvm_program_resolve(zvm_broker_ask, broker, words[0], -1, words[1], words + 2, &program);
+	r = r ? r : zvm_broker_prepare(broker, &program);
 	if (r == 0) {
 		zvm_bytes_append(&strings, program.executable, strlen(program.executable) + 1);
 		for (char **a = program.arguments; *a; a++, plan.argument_count++)
@@ -260,15 +450,15 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	}
 	if (r) {
 		zvm_program_free(&program);
-		return send_error(broker, r);
+		return send_error(broker, exec_error(broker, r));
 	}
 	struct {
 		struct zvm_reply reply;
 		struct zvm_exec_plan plan;
 	} head = {{.flags = ZVM_REPLY_CONTENT, .text_length = (uint32_t)(sizeof plan + strings.size)}, plan};
 	int fds[2] = {program.fd, program.interpreter_fd};
-	r = zvm_packet_send(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
-	                    program.has_interpreter ? 2 : 1);
+	r = zvm_packet_send_now(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
+	                        program.has_interpreter ? 2 : 1);
 	zvm_program_free(&program);
 	return r;
 }
@@ -283,6 +473,8 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 {
 	struct zvm_ask ask;
 	ssize_t got = zvm_packet_receive(broker->socket, broker->packet, sizeof broker->packet - 1, NULL, 0, NULL);
+	if (got == -EAGAIN)
+		return 1;
 	if (got == 0 || got == -ECONNRESET)
 		return -EPIPE;
 	if (got < (ssize_t)sizeof ask)
@@ -297,6 +489,7 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 	case ZVM_ASK_KIND_LOOKUP:
 	case ZVM_ASK_KIND_OPEN: r = serve_path(broker, &ask, text); break;
 	case ZVM_ASK_KIND_EXEC: r = serve_exec(broker, &ask, text); break;
+	case ZVM_ASK_KIND_IMAGE: r = serve_image(broker, &ask, text); break;
 	case ZVM_ASK_KIND_TRACE:
 		serve_trace(broker, text, ask.text_length);
 		r = 0;
@@ -308,10 +501,18 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 		return 0;
 	default: return -EPROTO;
 	}
-	return r == 0 ? 1 : r == -EPROTO ? r : -EPIPE;
+	return r == 0 ? 1 : r == -EPROTO || r == -EAGAIN ? -EPROTO : -EPIPE;
 }
 
-void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
+void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *ret_count)
+{
+	*ret = broker->unproven;
+	*ret_count = broker->unproven_count;
+	broker->unproven = NULL;
+	broker->unproven_count = 0;
+}
+
+int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
 {
 	struct asked *a, *next;
 	unsigned n = 0;
@@ -319,7 +520,7 @@ void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependen
 	*ret = list;
 	*ret_count = 0;
 	if (!list)
-		return;
+		return -ENOMEM;
 	HASH_ITER(hh, broker->asked, a, next)
 	{
 		if (a->pinned)
@@ -329,4 +530,5 @@ void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependen
 		a->dependency.answer = (struct zvm_answer){.fd = -1};
 	}
 	*ret_count = n;
+	return 0;
 }

@@ -19,10 +19,12 @@ int zvm_plan_library(int fd, struct zvm_image *ret, char interpreter[ZVM_PATH_MA
 struct zvm_program {
 	struct zvm_image image, interpreter;
 	bool has_interpreter;
-	int fd, interpreter_fd; /* owned */
-	char *executable;       /* guest path of the ELF file: /proc/self/exe */
-	char **arguments;       /* NULL-terminated, owned */
-	char *message;          /* why not, for err/; owned */
+	int fd, interpreter_fd;                       /* owned */
+	struct zvm_digest digest, interpreter_digest; /* zero: the content was given open, or has none */
+	char *executable;                             /* guest path of the ELF file: /proc/self/exe */
+	char *interpreter_path;                       /* as the ELF file names it; NULL: static */
+	char **arguments;                             /* NULL-terminated, owned */
+	char *message;                                /* why not, for err/; owned */
 };
 
 /* How program.c asks for files: as the broker does, so that every question becomes a dependency. 0 or -errno (ours). */

@@ -30,6 +30,7 @@ struct resolution {
 	void *context;
 	struct zvm_program *program;
 	unsigned argument_count;
+	struct zvm_digest opened; /* the content that was opened last; zero: it was given */
 };
 
 __attribute__((format(printf, 3, 4))) static int say(struct zvm_program *p, int error, const char *format, ...)
@@ -80,6 +81,7 @@ static int ask_open(struct resolution *s, const char *path, struct zvm_answer *r
 	int r = s->asker(s->context, &question, true, ret);
 	if (r == 0 && !ret->error && ret->elsewhere)
 		ret->error = -ENOENT; /* interpreters are host files; nothing private exists yet */
+	s->opened = r == 0 && ret->has_content ? ret->digest : (struct zvm_digest){0};
 	return r;
 }
 
@@ -350,6 +352,7 @@ static int resolve(struct resolution *s, char path[ZVM_PATH_MAX], int *fd)
 	if (r)
 		return say(s->program, r, "%s cannot be run: %s", path, reason ? reason : strerror(-r));
 	s->program->fd = zvm_steal_fd(fd);
+	s->program->digest = s->opened;
 	r = name_executable(s, path);
 	if (r || !*interpreter)
 		return r;
@@ -361,7 +364,9 @@ static int resolve(struct resolution *s, char path[ZVM_PATH_MAX], int *fd)
 	if (r)
 		return say(s->program, r, "%s cannot be run: %s", interpreter, reason ? reason : strerror(-r));
 	s->program->has_interpreter = true;
-	return 0;
+	s->program->interpreter_digest = s->opened;
+	s->program->interpreter_path = strdup(interpreter);
+	return s->program->interpreter_path ? 0 : -ENOMEM;
 }
 
 static const char *default_name(const char *path)
@@ -402,6 +407,7 @@ void zvm_program_free(struct zvm_program *p)
 		free(*a);
 	free(p->arguments);
 	free(p->executable);
+	free(p->interpreter_path);
 	free(p->message);
 	zvm_close_pointer(&p->fd);
 	zvm_close_pointer(&p->interpreter_fd);

@@ -8,8 +8,12 @@
  *   box -> host          struct zvm_ask + text                             host -> box          struct zvm_reply + text
  * [+ fd]
  *
- * Every ask but ZVM_ASK_KIND_TRACE gets exactly one reply. The host trusts nothing in an ask; descriptors sent by a box
- * are dropped by the kernel because the host receives without room for them. No pointer crosses, and nothing here
+ * The program and its interpreter come as prepared images where there are any; of other contents the box gets the
+ * prepared one by a question (ZVM_ASK_KIND_IMAGE), so that who reads a file gets the file.
+ *
+ * Every ask but ZVM_ASK_KIND_TRACE gets exactly one reply, and the next ask comes after it: a box that lets answers
+ * pile up is hung up on. The host trusts nothing in an ask. A box cannot send descriptors (the wall knows no sendmsg),
+ * and the host receives without room for them, so the kernel would drop them. No pointer crosses, and nothing here
  * depends on libc, because the monitor has none.
  */
 #ifndef ZVM_PROTOCOL_H
@@ -28,6 +32,10 @@
 #define ZVM_MONITOR_BASE 0x7e0000000000ull
 #define ZVM_MONITOR_END 0x7e1000000000ull
 #define ZVM_ARENA_BASE 0x7e2000000000ull
+/* What the arena's memfd holds while the box waits for its order, before it is cut to size and sealed. */
+#define ZVM_ARENA_FIRST (192ull << 20)
+/* Room for any arena; how much of it there is depends on the run's limit. */
+#define ZVM_ARENA_MAPPED (96ull << 30)
 
 #define ZVM_PATH_MAX 4096
 /* Longest packet in either direction: header, a path, or the strings of a run order. */
@@ -60,9 +68,8 @@ struct zvm_handoff {
 
 struct zvm_fork_order {
 	uint64_t magic;
-	uint64_t arena_size;      /* to map of the memfd sent along; the run order says how much of it there is */
-	uint32_t box;             /* the launcher's number for it */
-	uint32_t die_with_parent; /* no pid namespace: ask the kernel for SIGKILL when the launcher dies */
+	uint64_t arena_size;  /* to map of the memfd sent along; the run order says how much of it there is */
+	uint32_t box, unused; /* the launcher's number for it */
 };
 
 struct zvm_fork_done {
@@ -90,6 +97,8 @@ struct zvm_image {
 	uint64_t low, high;   /* page-aligned span of all segments, unbiased */
 	uint32_t relocatable; /* ET_DYN: may be placed anywhere */
 	uint32_t executable_stack;
+	uint32_t prepared; /* the descriptor that comes along is of a prepared image (prepare.h) */
+	uint32_t unvetted; /* its code could not be looked into */
 	struct zvm_segment segments[ZVM_SEGMENTS_MAX];
 };
 
@@ -119,6 +128,9 @@ enum zvm_ask_code {
 	                            descriptors: program, interpreter? */
 	ZVM_ASK_KIND_REPORT = 4, /* text: struct zvm_report; the box exits after the reply */
 	ZVM_ASK_KIND_TRACE = 5,  /* text: one line; no reply */
+	ZVM_ASK_KIND_IMAGE =
+	        6, /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a descriptor
+	              comes with the reply if there is a prepared image, else the content itself will do */
 };
 
 struct zvm_ask {
@@ -130,6 +142,7 @@ struct zvm_ask {
 
 #define ZVM_REPLY_ELSEWHERE 1u /* text: the absolute guest path to restart with */
 #define ZVM_REPLY_CONTENT 2u   /* a descriptor came along */
+#define ZVM_REPLY_UNVETTED 4u  /* IMAGE: nothing is known of the code in it */
 
 struct zvm_reply {
 	int32_t error; /* 0 or -errno for the guest */
@@ -139,6 +152,8 @@ struct zvm_reply {
 	uint64_t size, inode;
 	uint64_t content_size; /* of what the descriptor holds: for a directory the listing's bytes */
 	int64_t mtime;
+	uint32_t content; /* the host's number for what the descriptor holds, in this run; 0: no file */
+	uint32_t unused;
 };
 
 /* Reply to ZVM_ASK_KIND_EXEC: what to map and the argument vector it gets (for `#!` the interpreter's). */
@@ -156,6 +171,7 @@ enum zvm_report_end {
 	ZVM_REPORT_OUTPUT_LIMIT = 3,
 	ZVM_REPORT_DEADLOCK = 4,
 	ZVM_REPORT_START_FAILED = 5, /* the image could not be mapped: status is the errno */
+	ZVM_REPORT_HOST_FAILED = 6,  /* the host did not do what it does for others: status is the errno */
 };
 
 /* Bits of zvm_report.remarks. */

@@ -18,7 +18,6 @@
 #include "walk.h"
 
 #define FILES_MAX 1000
-#define FILE_SIZE_MAX (1ull << 30)
 
 static const char *const standard_directories[] = {
         "/lib/x86_64-linux-gnu",
@@ -54,9 +53,11 @@ const char *zvm_hazard_name(enum zvm_hazard hazard)
 	        [ZVM_HAZARD_RDRAND] = "rdrand",
 	        [ZVM_HAZARD_RDSEED] = "rdseed",
 	        [ZVM_HAZARD_RDPID] = "rdpid",
+	        [ZVM_HAZARD_RDPRU] = "rdpru",
 	        [ZVM_HAZARD_RDPMC] = "rdpmc",
 	        [ZVM_HAZARD_XBEGIN] = "xbegin",
 	        [ZVM_HAZARD_TABLES] = "tables",
+	        [ZVM_HAZARD_XSAVE] = "xsave",
 	        [ZVM_HAZARD_APPROXIMATE] = "approximate",
 	        [ZVM_HAZARD_LEGACY_CALL] = "int80",
 	};
@@ -109,26 +110,6 @@ static bool already_missing(const struct closure *c, const char *name)
 }
 
 /* --- one ELF file --- */
-
-static int read_whole(int fd, struct stat *st, unsigned char **ret)
-{
-	if (fstat(fd, st) < 0)
-		return -errno;
-	if ((uint64_t)st->st_size > FILE_SIZE_MAX)
-		return -EFBIG;
-	size_t size = (size_t)st->st_size, done = 0;
-	zvm_autofree unsigned char *data = malloc(size ? size : 1);
-	while (data && done < size) {
-		ssize_t n = pread(fd, data + done, size - done, (off_t)done);
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -ENODATA;
-		done += (size_t)n;
-	}
-	*ret = zvm_steal_pointer(&data);
-	return *ret ? 0 : -ENOMEM;
-}
 
 struct dynamic {
 	uint64_t strings, strings_size, run_path;
@@ -275,7 +256,8 @@ static int vet_elf(struct closure *c, int fd, const char *path, enum zvm_vetted_
 	char interpreter[ZVM_PATH_MAX];
 	const char *reason;
 	zvm_autofree unsigned char *data = NULL;
-	int r = read_whole(fd, &st, &data);
+	size_t size;
+	int r = fstat(fd, &st) < 0 ? -errno : zvm_elf_read(fd, &data, &size);
 	if (r)
 		return r;
 	struct zvm_vetted_file *file = add_file(c, path, role, &st);
@@ -288,7 +270,7 @@ static int vet_elf(struct closure *c, int fd, const char *path, enum zvm_vetted_
 	}
 	if (r)
 		return r;
-	struct zvm_elf_bytes elf = {.data = data, .size = (size_t)st.st_size, .image = &image};
+	struct zvm_elf_bytes elf = {.data = data, .size = size, .image = &image};
 	r = zvm_vet_code(&elf, file);
 	return r ? r : vet_needed(c, &elf, path, role);
 }

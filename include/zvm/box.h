@@ -33,7 +33,9 @@ struct zvm_launcher;
 
 struct zvm_launcher_options {
 	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
+	bool fresh;    /* none is kept waiting: each is made when it is asked for */
 	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
+	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
 };
 
 /* One thing that may stand around a box. `stands` false: `reason` says
@@ -67,8 +69,10 @@ struct zvm_dependency {
 struct zvm_box_request {
 	const struct zvm_view *view;
 	const struct zvm_contents *contents;
-	const char *script;             /* guest path: "/script/count.py", "/usr/bin/sort" */
-	int script_fd;                  /* its stored content, read-only; borrowed */
+	struct zvm_asker asker; /* .ask NULL: the view itself */
+	const char *script;     /* guest path: "/script/count.py", "/usr/bin/sort" */
+	int script_fd;          /* its stored content, read-only; borrowed */
+	struct zvm_digest script_digest;
 	const char *const *arguments;   /* after argv[0]; NULL-terminated */
 	const char *const *environment; /* whole, "NAME=VALUE", NULL-terminated, in the order the guest sees */
 	unsigned char seed[32];         /* of the box's random generator */
@@ -106,7 +110,11 @@ struct zvm_box_outcome {
 	unsigned refused_count;
 	struct zvm_dependency *dependencies; /* each question once, in the order first asked */
 	unsigned dependency_count;
-	bool not_vetted; /* executable anonymous memory was mapped (a JIT) */
+	/* "PATH: N": files mapped executable in which N places look like instructions that tell machines apart, and
+	 * could be neither proven to be such (and taken away) nor to be something else. */
+	char **unproven;
+	unsigned unproven_count;
+	bool not_vetted; /* code ran of which nothing is known: made or changed by the guest itself (a JIT) */
 	bool real_time;  /* only real time could have moved it on: never remembered */
 	char **walls;    /* names of the walls that stood */
 	unsigned wall_count;

@@ -7,8 +7,8 @@
  *   zvm_vetting_free(&v);
  *
  * Paths are the host's. Code is decoded function by function (unwind tables and symbols say where they are), never by
- * scanning bytes, which finds three times as many system calls as there are. What no table covers is not decoded:
- * `decoded_bytes` says how much was.
+ * scanning bytes, which finds three times as many system calls as there are. What no table covers is not counted:
+ * `decoded_bytes` says how much was. What boxes rewrite is told by the code that rewrites.
  */
 #ifndef ZVM_VET_H
 #define ZVM_VET_H
@@ -24,9 +24,11 @@ enum zvm_hazard {
 	ZVM_HAZARD_RDRAND,
 	ZVM_HAZARD_RDSEED,
 	ZVM_HAZARD_RDPID,
-	ZVM_HAZARD_RDPMC,       /* and rdpru */
+	ZVM_HAZARD_RDPRU,
+	ZVM_HAZARD_RDPMC,
 	ZVM_HAZARD_XBEGIN,      /* transactions abort by chance */
 	ZVM_HAZARD_TABLES,      /* sgdt, sidt, sldt, str, smsw, lsl: where the kernel keeps things */
+	ZVM_HAZARD_XSAVE,       /* xsave*: as large as this processor's registers */
 	ZVM_HAZARD_APPROXIMATE, /* rcp*, rsqrt* and x87's sine and logarithm: bits differ between makers */
 	ZVM_HAZARD_LEGACY_CALL, /* int 0x80, sysenter: kill the box */
 	ZVM_HAZARD_COUNT
@@ -36,6 +38,13 @@ enum zvm_hazard {
 const char *zvm_hazard_name(enum zvm_hazard hazard);
 
 enum zvm_vetted_role { ZVM_VETTED_SCRIPT, ZVM_VETTED_PROGRAM, ZVM_VETTED_INTERPRETER, ZVM_VETTED_LIBRARY };
+
+/* Bytes in executable memory that look like one of the instructions which boxes take away, and are not known to be. */
+struct zvm_vetted_place {
+	uint64_t offset;
+	enum zvm_hazard hazard;
+};
+#define ZVM_VETTED_PLACES_MAX 64
 
 struct zvm_vetted_file {
 	char *path; /* of a library that was not found: its name */
@@ -48,6 +57,11 @@ struct zvm_vetted_file {
 	uint64_t syscall_sites;
 	uint64_t vector_instructions; /* VEX or EVEX: beyond x86-64-v2, to be reached only after asking cpuid */
 	uint64_t hazards[ZVM_HAZARD_COUNT];
+	uint64_t rewritten[ZVM_HAZARD_COUNT]; /* of these, what is taken away when it is mapped into a box */
+	uint64_t unproven;                    /* the first of them in `places` */
+	struct zvm_vetted_place places[ZVM_VETTED_PLACES_MAX];
+	bool unread;     /* too large or too strange to be looked into: nothing is rewritten */
+	bool dispatches; /* asks the processor, or lets the loader choose: vector instructions may be behind that */
 };
 
 struct zvm_vetting {

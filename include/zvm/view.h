@@ -66,9 +66,12 @@ struct zvm_answer {
 /* 2000-01-01T00:00:00Z: the start of every box's clock and the time of every file in it. */
 #define ZVM_EPOCH 946684800
 
+/* What is noted of something derived from a content. */
+#define ZVM_NOTE_SIZE 32
+
 /*
  * What the view asks of whoever keeps contents (fs/ gives this; tests may give their own).
- * Both functions may be called by many threads at once, return 0 or -errno, and hand over *ret_fd
+ * All functions may be called by many threads at once, return 0 or -errno, and hand over *ret_fd
  * (read-only, positioned anywhere) to the caller. With ret_fd NULL only the digest is wanted.
  */
 struct zvm_contents {
@@ -78,6 +81,16 @@ struct zvm_contents {
 	                 int *ret_fd);
 	/* The same for bytes made up by the view: the listing of a directory. */
 	int (*keep_bytes)(void *context, const void *bytes, size_t size, struct zvm_digest *ret, int *ret_fd);
+	/*
+	 * What a stored content was once turned into (prepared images); both NULL where nobody keeps such things.
+	 * `name` says what it is and by which version of the code. find: 0 with the note, and the bytes in *ret_fd (-1:
+	 * only the note was kept); -ENOENT. keep: `fd` stays the caller's (-1: only the note); *ret_fd as find would
+	 * give it.
+	 */
+	int (*find_derived)(void *context, const char *name, const struct zvm_digest *source,
+	                    unsigned char note[ZVM_NOTE_SIZE], int *ret_fd);
+	int (*keep_derived)(void *context, const char *name, const struct zvm_digest *source,
+	                    const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd);
 };
 
 struct zvm_view;
@@ -98,6 +111,13 @@ int zvm_view_pin(struct zvm_view *view, const char *name, uint32_t mode, uint64_
 int zvm_view_ask(const struct zvm_view *view, const struct zvm_contents *contents, const struct zvm_question *question,
                  bool want_fd, struct zvm_answer *ret, bool *pinned);
 void zvm_answer_free(struct zvm_answer *answer);
+
+/* What a box asks instead, if there is a memory of answers (fs/check.c): the same contract, the same answers. */
+struct zvm_asker {
+	void *context;
+	int (*ask)(void *context, const struct zvm_view *view, const struct zvm_question *question, bool want_fd,
+	           struct zvm_answer *ret, bool *pinned);
+};
 
 /* Same answer, as far as a guest can tell (everything but fd). */
 bool zvm_answer_equal(const struct zvm_answer *a, const struct zvm_answer *b);

@@ -38,6 +38,8 @@ static s64 read_native(const struct description *d, u64 size, u64 to, u64 n, u64
 		s64 got = native_pread(d->native_fd, to + done, n - done, offset + done);
 		if (got == -EINTR || (got == -EFAULT && memory_fault(to + done)))
 			continue;
+		if (got < 0 && got != -EFAULT)
+			host_failed("the host cannot read a file", got);
 		if (got <= 0)
 			return done ? (s64)done : got;
 		done += (u64)got;
@@ -93,8 +95,10 @@ static s64 write_output(struct description *d, u64 from, u64 n)
 		s64 put = native_write(d->native_fd, from + done, allowed - done);
 		if (put == -EINTR || (put == -EFAULT && memory_fault(from + done)))
 			continue;
+		if (put == -EFAULT)
+			return done ? (s64)done : put;
 		if (put <= 0)
-			return done ? (s64)done : put ? put : -EIO;
+			host_failed("the host cannot keep what was written", put ? put : -EIO);
 		done += (u64)put;
 		*written += (u64)put;
 	}

@@ -204,7 +204,10 @@ struct hole {
 	bool keep; /* somebody has the pages mapped: wiped, not given back */
 };
 
-/* Only what exists is visited: a sparse file may span terabytes. */
+/*
+ * Only what exists is visited: a sparse file may span terabytes. Backwards, since the page given back last is taken
+ * first: the next file's pages then follow each other, and mapping it takes few calls.
+ */
 static void empty_slots(const struct hole *hole, u32 *at, u32 level, u64 base)
 {
 	if (*at == NO_INDEX)
@@ -220,9 +223,10 @@ static void empty_slots(const struct hole *hole, u32 *at, u32 level, u64 base)
 		return;
 	}
 	u64 below = capacity(level - 1), from = hole->first > base ? (hole->first - base) / below : 0;
+	u64 to = hole->end > base ? min_u64((hole->end - base + below - 1) / below, FANOUT) : 0;
 	u32 *table = table_at(*at);
-	for (u64 i = from; i < FANOUT && base + i * below < hole->end; i++)
-		empty_slots(hole, &table[i], level - 1, base + i * below);
+	while (to-- > from)
+		empty_slots(hole, &table[to], level - 1, base + to * below);
 }
 
 static void wipe(u32 index, u64 from, u64 to)

@@ -157,6 +157,7 @@ struct description {
 	u32 kind, references;
 	u32 flags; /* O_ACCMODE, O_APPEND, O_NONBLOCK, ... */
 	s32 native_fd;
+	u32 content; /* HOST: the host's number for it */
 	u64 offset, size;
 	u32 node; /* NODE, DIRECTORY of nodes; else NO_INDEX */
 	u32 path; /* string_keep'd; NO_INDEX */

@@ -52,7 +52,10 @@ static void copy_process(struct process *to, const struct process *from)
 /* The native half: 0 in the child, once it has its turn; the child's native pid or -errno in the parent. */
 s64 fork_native(void)
 {
-	return native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	s64 pid = native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0)
+		follow_launcher();
+	return pid;
 }
 
 static void undo_process(struct process *child)
@@ -102,11 +105,8 @@ static s64 process_start(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u6
 	if (flags & CLONE_PARENT_SETTID)
 		GUEST_PUT(parent_tid, child->pid);
 	s64 native = fork_native();
-	if (native < 0) {
-		task->state = TASK_FREE;
-		undo_process(child);
-		return -EAGAIN;
-	}
+	if (native < 0)
+		host_failed("the host has no room for another process", native);
 	if (native > 0)
 		return child->pid;
 	frame_t *frame = task_frame(creator);

@@ -29,6 +29,7 @@ extern struct zvm_handoff handoff;
 #define STACK_SLOT_SIZE (64ull << 10)
 u64 stack_slot_at(u32 slot); /* lowest address of a task's alternate stack */
 void stack_slot_use(u32 slot);
+void touch_ahead(const void *at, size_t size); /* writes to each page, changing nothing */
 
 /* load.c */
 struct program_order {
@@ -48,6 +49,14 @@ frame_t *task_frame(u32 task);
 extern bool frame_replaced; /* the handler has set every register itself: leave rax alone */
 void trap_install(void);
 
+/* instruction.c */
+enum instruction {
+	INSTRUCTION_OTHER,    /* not one of those: a fault like any other */
+	INSTRUCTION_ANSWERED, /* registers are set, and rip is behind it */
+	INSTRUCTION_UNDEFINED /* one that the fixed machine does not have */
+};
+enum instruction instruction_answer(frame_t *frame);
+
 /* signal.c */
 void signals_deliver(frame_t *frame); /* before returning to the guest */
 void signal_fault(frame_t *frame, int number, const struct siginfo *info);
@@ -55,6 +64,11 @@ void signal_reset_for_exec(struct process *process);
 int signal_wait_status(int number);
 
 void signal_mask_for_call(u64 mask); /* ppoll, pselect, epoll_pwait, sigsuspend: until the call returns */
+
+/* state.c: floating-point and vector registers, for signal frames; 0 or -EFAULT */
+#define STATE_ROOM 3072 /* one size for every processor, so that stack addresses do not tell them apart */
+int state_save(u64 to, const frame_t *frame);
+int state_restore(frame_t *frame, u64 from);
 
 /* time.c */
 int get_timespec(u64 from, u64 *ns);
@@ -78,9 +92,11 @@ void random_seed(const unsigned char seed[32]);
 
 /* arena.c */
 void arena_start(u64 size);
+void arena_extend(u64 size);
+u32 arena_next_page(void); /* where the next fresh page will be */
 
 /* ask.c */
-void ask_start(void);
+void ask_warm(void); /* touches the pages that every run writes to */
 void host_send(u32 kind, u32 flags, const void *text, u32 length);
 s64 host_receive(int socket, void *to, size_t room, int *fds, u32 fds_max, u32 *fd_count);
 
@@ -109,6 +125,8 @@ void robust_list_release(const struct task *task);
 /* fork.c */
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
 s64 fork_native(void);
+void follow_launcher(void);
+void run_over_if_unheard(void);
 
 /* process.c */
 struct process *process_find(s64 pid);                      /* 0: the current one */

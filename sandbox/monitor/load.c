@@ -7,7 +7,7 @@
 
 /* Constant values of the auxiliary vector: the fixed machine of trap.c, no vDSO. */
 #define HARDWARE_CAPABILITIES 0x078bfbffull
-#define MINIMUM_SIGNAL_STACK 5120 /* frame, siginfo and STATE_ROOM of signal.c */
+#define MINIMUM_SIGNAL_STACK 5120 /* frame, siginfo and STATE_ROOM */
 
 struct stack_builder {
 	u64 at; /* grows down */
@@ -23,7 +23,7 @@ static u64 push_bytes(struct stack_builder *b, const void *data, size_t n)
 }
 
 /* The file's part of a segment, and the zeros behind it. */
-static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 name)
+static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 name, u32 image_flags)
 {
 	u64 start = page_down(bias + segment->address);
 	u64 file_end = bias + segment->address + segment->file_size;
@@ -31,6 +31,8 @@ static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 
 	u64 mapped_end = segment->file_size ? page_up(file_end) : start;
 	int protection = (int)segment->protection;
 	u32 flags = segment->protection & PROT_WRITE ? AREA_CHARGED : 0;
+	if ((protection & PROT_EXEC) && (flags || segment->memory_size > segment->file_size))
+		arena->remarks |= ZVM_REMARK_NOT_VETTED; /* code may appear there of which the file tells nothing */
 	u64 end = page_up(memory_end);
 	if (end == start)
 		return 0;
@@ -41,8 +43,8 @@ static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 
 		                   page_down(segment->file_offset));
 		if (r < 0)
 			return (int)r;
-		memory_add(start, mapped_end, segment->protection, flags, page_down(segment->file_offset), 1, name,
-		           NO_INDEX);
+		memory_add(start, mapped_end, segment->protection, flags | image_flags, page_down(segment->file_offset),
+		           1, name, NO_INDEX);
 	}
 	/*
 	 * The page that holds the end of the file part holds the first zeros as well, up to its own end (ld.so
@@ -65,11 +67,13 @@ static int map_image(const struct zvm_image *image, u64 bias, int fd, const char
 {
 	u32 name = string_keep(path);
 	*end = 0;
+	if (image->unvetted)
+		arena->remarks |= ZVM_REMARK_NOT_VETTED;
 	if (!image->segment_count || image->segment_count > ZVM_SEGMENTS_MAX ||
 	    !guest_range(bias + image->low, image->high - image->low))
 		return -ENOEXEC;
 	for (u32 i = 0; i < image->segment_count; i++) {
-		int r = map_segment(&image->segments[i], bias, fd, name);
+		int r = map_segment(&image->segments[i], bias, fd, name, image->prepared ? AREA_PREPARED : 0);
 		if (r)
 			return r;
 		*end = bias + image->segments[i].address + image->segments[i].memory_size;
@@ -84,6 +88,8 @@ static int map_stack(bool executable)
 	                   -1, 0);
 	if (r < 0)
 		return (int)r;
+	if (executable)
+		arena->remarks |= ZVM_REMARK_NOT_VETTED;
 	process_self()->stack_low = STACK_TOP - STACK_SIZE;
 	process_self()->stack_high = STACK_TOP;
 	return memory_add(STACK_TOP - STACK_SIZE, STACK_TOP, (u32)protection, AREA_STACK, 0, 0, NO_INDEX, NO_INDEX);

@@ -5,7 +5,7 @@
  * writable, shared anonymous ones at once), so that ENOMEM comes at the same call in every run, whatever the host has
  * free.
  */
-#include "internal.h"
+#include "files.h"
 
 #define HINT_LIMIT ZVM_GUEST_END
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -106,7 +106,8 @@ static bool same_kind(const struct area *a, const struct area *b)
 {
 	bool file = a->inode || a->flags & AREA_PRIVATE_FILE;
 	return a->end == b->start && a->protection == b->protection && a->flags == b->flags && a->inode == b->inode &&
-	       a->name == b->name && a->node == b->node && (!file || a->offset + (a->end - a->start) == b->offset);
+	       a->name == b->name && a->node == b->node && a->content == b->content &&
+	       (!file || a->offset + (a->end - a->start) == b->offset);
 }
 
 static void area_merge(struct process *p, u64 start, u64 end)
@@ -145,16 +146,21 @@ static int areas_remove(struct process *p, u64 start, u64 end)
 	return 0;
 }
 
-int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node)
+static int add_area(const struct area *area)
 {
 	struct process *p = process_self();
-	struct area area = {start, end, protection, flags, offset, inode, name, node};
-	if (!area_insert(p, area_index(p, start), &area))
+	u64 start = area->start, end = area->end;
+	if (!area_insert(p, area_index(p, start), area))
 		return -ENOMEM;
-	if (flags & AREA_CHARGED)
+	if (area->flags & AREA_CHARGED)
 		p->charged += end - start;
 	area_merge(p, start, end);
 	return 0;
+}
+
+int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node)
+{
+	return add_area(&(struct area){start, end, protection, flags, offset, inode, name, node, 0});
 }
 
 void memory_clear(struct process *p)
@@ -175,14 +181,32 @@ static bool over_limit(struct process *p, u64 more, bool data)
 	return data && of_data != UINT64_MAX && (more > of_data || p->charged > of_data - more);
 }
 
-static void remark_executable(u32 protection, bool file_backed)
+/*
+ * Code is known where it comes from a file of the host, read-only all the time. What the guest has made, or could have
+ * changed, was seen by nobody.
+ */
+static void remark_executable(const struct area *area, u32 protection)
 {
-	if ((protection & PROT_EXEC) && (!file_backed || (protection & PROT_WRITE)))
+	bool of_host = area->inode && !(area->flags & (AREA_PRIVATE_FILE | AREA_CHARGED));
+	if ((protection & PROT_EXEC) && (!of_host || (protection & PROT_WRITE)))
 		arena->remarks |= ZVM_REMARK_NOT_VETTED;
 }
 
+/* What becomes executable of a host's file is its prepared image, if there is one; -1: the file itself. */
+static int image_of(u32 content)
+{
+	bool vetted = false;
+	int image = content ? ask_image(content, &vetted) : -1;
+	if (!vetted)
+		arena->remarks |= ZVM_REMARK_NOT_VETTED;
+	return image;
+}
+
+/* Room, addresses and rights have been checked by now: what is left is the host's own shortage, or its noexec. */
 static int native_errno(s64 result)
 {
+	if (result == -ENOMEM || result == -EAGAIN || result == -EPERM)
+		host_failed("the host has no memory to map, or does not let it be executed", result);
 	return result < 0 ? (int)result : 0;
 }
 
@@ -203,7 +227,7 @@ static int map_pages(u64 at, u64 size, u32 protection, bool shared, u32 node, u6
 		else
 			r = native_map(at + done, step, (int)protection, shared ? MAP_SHARED : MAP_PRIVATE,
 			               arena->arena_fd, page_offset(page));
-		if (r < 0)
+		if (native_errno(r))
 			return (int)r;
 		done += step;
 	}
@@ -282,6 +306,7 @@ struct map_request {
 	u64 size, offset;
 	u32 protection;
 	bool shared, anonymous;
+	int image; /* of the prepared image; -1: none */
 	struct mapping file;
 };
 
@@ -298,26 +323,46 @@ static int map_check_file(struct map_request *m, u64 fd)
 	return !m->file.writable ? -EACCES : m->file.sealed ? -EPERM : 0;
 }
 
+/*
+ * Shared anonymous memory is a nameless file of the arena, all of its pages taken at once. The wall knows no other:
+ * what the kernel itself shares anonymously, none of its limits counts.
+ */
+static int map_make_shared(struct map_request *m)
+{
+	u32 run, node = m->size <= arena->memory_limit ? node_new(S_IFREG | 0600, 1000) : NO_INDEX;
+	if (node == NO_INDEX)
+		return -ENOMEM;
+	for (u64 at = 0; at < m->size; at += PAGE_SIZE)
+		if (files_page(node, at, true, &run) == NO_INDEX) {
+			node_release(node);
+			return -ENOMEM;
+		}
+	node_at(node)->size = m->size;
+	m->file.private_node = node;
+	return 0;
+}
+
 static int map_native(u64 at, const struct map_request *m)
 {
-	if (m->anonymous)
+	if (m->anonymous && !m->shared)
 		return native_errno(native_map(at, m->size, (int)m->protection,
-		                               (m->shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_ANONYMOUS,
-		                               -1, 0));
+		                               MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0));
 	if (m->file.private_node != NO_INDEX)
 		return map_private_file(at, m->size, m->protection, m->shared, m->file.private_node, m->offset);
-	return native_errno(
-	        native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE, m->file.native_fd, m->offset));
+	return native_errno(native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE,
+	                               m->image >= 0 ? m->image : m->file.native_fd, m->offset));
 }
 
 static u32 map_area_flags(const struct map_request *m)
 {
 	u32 flags = m->shared ? AREA_SHARED : 0;
-	if (!m->anonymous && m->file.private_node != NO_INDEX)
+	if ((m->anonymous && m->shared) || m->file.private_node != NO_INDEX)
 		flags |= AREA_PRIVATE_FILE;
+	if (m->image >= 0)
+		flags |= AREA_PREPARED;
 	if (m->shared && !m->anonymous && (!m->file.writable || m->file.sealed))
 		flags |= AREA_READ_ONLY;
-	if (m->anonymous ? m->shared || (m->protection & PROT_WRITE) : !m->shared && (m->protection & PROT_WRITE))
+	if (!m->shared && (m->protection & PROT_WRITE))
 		flags |= AREA_CHARGED;
 	return flags;
 }
@@ -335,12 +380,46 @@ static u64 map_address(const struct process *p, u64 hint, u64 size, u64 flags)
 	return place_below(p, size, MAP_TOP, MAP_BOTTOM);
 }
 
+static int map_area(struct map_request *m, u64 at)
+{
+	bool nameless = m->anonymous && m->shared;
+	struct area area = {.start = at,
+	                    .end = at + m->size,
+	                    .protection = m->protection,
+	                    .flags = map_area_flags(m),
+	                    .offset = m->anonymous ? 0 : m->offset,
+	                    .inode = m->anonymous ? 0 : m->file.inode,
+	                    .name = m->file.name,
+	                    .content = m->file.content};
+	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
+	areas_remove(process_self(), at, area.end);
+	if ((area.flags & AREA_CHARGED) && memory_charge(m->size)) {
+		native_unmap(at, m->size);
+		return -ENOMEM;
+	}
+	int r = nameless ? map_make_shared(m) : 0;
+	r = r ? r : map_native(at, m);
+	if (r) {
+		if (area.flags & AREA_CHARGED)
+			memory_uncharge(m->size);
+		native_unmap(at, m->size);
+	} else {
+		area.node = m->file.private_node;
+		remark_executable(&area, m->protection);
+		r = add_area(&area);
+	}
+	if (nameless && m->file.private_node != NO_INDEX)
+		node_release(m->file.private_node); /* it stays while it is mapped */
+	return r;
+}
+
 s64 call_mmap(const u64 *a)
 {
 	struct process *p = process_self();
 	struct map_request m = {.offset = a[5],
 	                        .protection = (u32)a[2] & PROT_ALL,
 	                        .anonymous = a[3] & MAP_ANONYMOUS,
+	                        .image = -1,
 	                        .file.private_node = NO_INDEX,
 	                        .file.name = NO_INDEX};
 	u64 type = a[3] & MAP_TYPE, flags = a[3];
@@ -368,26 +447,12 @@ s64 call_mmap(const u64 *a)
 		return -EEXIST;
 	if (p->area_count + 3 > AREAS_MAX)
 		return -ENOMEM;
-	u32 area_flags = map_area_flags(&m);
-	if (over_limit(p, m.size, (area_flags & AREA_CHARGED) && !m.shared))
-		return -ENOMEM;
-	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
-	areas_remove(p, at, at + m.size);
-	if ((area_flags & AREA_CHARGED) && memory_charge(m.size)) {
-		native_unmap(at, m.size);
-		return -ENOMEM;
-	}
-	r = map_native(at, &m);
-	if (r) {
-		if (area_flags & AREA_CHARGED)
-			memory_uncharge(m.size);
-		native_unmap(at, m.size);
-		return r;
-	}
-	remark_executable(m.protection, !m.anonymous);
-	memory_add(at, at + m.size, m.protection, area_flags, m.anonymous ? 0 : m.offset,
-	           m.anonymous ? 0 : m.file.inode, m.file.name, m.file.private_node);
-	return (s64)at;
+	if ((m.protection & PROT_EXEC) && !m.anonymous && m.file.private_node == NO_INDEX)
+		m.image = image_of(m.file.content);
+	r = over_limit(p, m.size, (map_area_flags(&m) & AREA_CHARGED) && !m.shared) ? -ENOMEM : map_area(&m, at);
+	if (m.image >= 0)
+		native_close(m.image);
+	return r ? r : (s64)at;
 }
 
 bool memory_range_valid(u64 start, u64 size)
@@ -430,6 +495,26 @@ static int charge_writable(struct process *p, u64 start, u64 end)
 	return 0;
 }
 
+/*
+ * A part of a host's file that was mapped to be read becomes executable: from now on it is the prepared image. What was
+ * writable stays as it is (the guest's changes are in it), and is remarked.
+ */
+static int prepare_area(struct area *area, u32 protection)
+{
+	if (!area->content || !area->inode || area->flags & (AREA_PREPARED | AREA_CHARGED | AREA_PRIVATE_FILE))
+		return 0;
+	int image = image_of(area->content);
+	if (image < 0)
+		return 0;
+	s64 r = native_map(area->start, area->end - area->start, (int)protection, MAP_PRIVATE | MAP_NORESERVE, image,
+	                   area->offset);
+	native_close(image);
+	if (r < 0)
+		return (int)r;
+	area->flags |= AREA_PREPARED;
+	return 0;
+}
+
 s64 call_mprotect(const u64 *a)
 {
 	struct process *p = process_self();
@@ -447,11 +532,15 @@ s64 call_mprotect(const u64 *a)
 	area_split(p, end);
 	if ((protection & PROT_WRITE) && charge_writable(p, a[0], end))
 		return -ENOMEM;
-	int r = native_errno(native_protect(a[0], size, (int)protection));
+	int r = 0;
+	for (u32 i = area_index(p, a[0]); i < p->area_count && p->areas[i].start < end && r == 0; i++)
+		if ((protection & PROT_EXEC) && !(p->areas[i].protection & PROT_EXEC))
+			r = prepare_area(&p->areas[i], protection);
+	r = r ? r : native_errno(native_protect(a[0], size, (int)protection));
 	if (r)
 		return r;
 	for (u32 i = area_index(p, a[0]); i < p->area_count && p->areas[i].start < end; i++) {
-		remark_executable(protection, p->areas[i].inode != 0);
+		remark_executable(&p->areas[i], protection);
 		p->areas[i].protection = protection;
 	}
 	area_merge(p, a[0], end);
@@ -473,8 +562,8 @@ s64 call_brk(const u64 *a)
 		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX ||
 		    over_limit(p, new - old, true) || memory_charge(new - old))
 			return (s64)p->break_end;
-		if (native_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		               0) < 0) {
+		if (native_errno(native_map(old, new - old, PROT_READ | PROT_WRITE,
+		                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
 			memory_uncharge(new - old);
 			return (s64)p->break_end;
 		}
@@ -511,7 +600,10 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	areas_remove(p, old, old + old_size);
 	if (area.flags & AREA_CHARGED)
 		memory_charge(new_size);
-	memory_add(at, at + new_size, area.protection, area.flags, offset, area.inode, area.name, area.node);
+	area.start = at;
+	area.end = at + new_size;
+	area.offset = offset;
+	add_area(&area);
 	return 0;
 }
 

@@ -115,12 +115,14 @@ struct area {
 	u64 inode;      /* for /proc/self/maps; 0: anonymous */
 	u32 name;       /* arena string (string_keep), or NO_INDEX */
 	u32 node;       /* AREA_PRIVATE_FILE: the private file it maps */
+	u32 content;    /* a host file's: the host's number for it, to ask for its prepared image; else 0 */
 };
 #define AREA_SHARED 1u
 #define AREA_HEAP 2u
 #define AREA_STACK 4u
 #define AREA_CHARGED 16u     /* counts against the memory limit */
-#define AREA_READ_ONLY 32u   /* shared, of a file that was not opened for writing */
+#define AREA_PREPARED 32u    /* of a prepared image: a hlt in it may stand for another instruction */
+#define AREA_READ_ONLY 64u   /* shared, of a file that was not opened for writing */
 #define AREA_PRIVATE_FILE 8u /* pages of the arena: a file of the private tree, mapped shared */
 
 struct signal_action {
@@ -174,6 +176,7 @@ struct arena {
 	u64 random[8]; /* state of the generator (chance.c) */
 	u64 memory_limit, memory_used, memory_peak;
 	u64 calls;      /* system calls made */
+	u64 turn;       /* of which before the current task got the processor */
 	u64 next_timer; /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
@@ -276,6 +279,7 @@ void random_bytes(void *to, size_t n);
 int block(u64 channel, u64 deadline);
 void wake(u64 channel, u32 count); /* marks at most `count` waiters runnable, first come first served */
 void yield(void);
+void yield_if_long(void);
 bool signal_deliverable(void); /* an unblocked signal is pending on the current task */
 
 /* Channels: what may be waited for. */
@@ -314,6 +318,11 @@ s64 signal_post_thread(s32 thread, int number, const struct signal_info *info); 
 int signal_take(u64 set, struct signal_info *info); /* the lowest that waits for the current task, or 0 */
 void run_end(u32 end, int status,
              const char *message) NORETURN; /* report to the host and die, with every process of the box */
+/*
+ * The host refuses what the guest may have by our own count (a limit set by whoever started zvm, a full disk). Telling
+ * the guest would make its result depend on that; so there will be none.
+ */
+void host_failed(const char *what, s64 error) NORETURN;
 
 /* --- trap.c: refusing --- */
 /* Note a refused call for `info` and give back the errno: return refuse("socket(AF_INET)", EAFNOSUPPORT). detail NULL:
@@ -328,6 +337,7 @@ struct answer {
 	u32 mode;
 	u64 size, inode, content_size;
 	s64 mtime;
+	u32 content;             /* of a file that was opened: the host's number for it */
 	char text[ZVM_PATH_MAX]; /* link target, or elsewhere */
 };
 /*
@@ -337,6 +347,9 @@ struct answer {
  */
 void ask_lookup(const char *path, bool follow, struct answer *ret);
 void ask_open(const char *path, bool follow, struct answer *ret, int *fd);
+/* The prepared image of a content: a native descriptor, the caller's to close; -1: the content itself will do (or, not
+ * `vetted`, has to do). */
+int ask_image(u32 content, bool *vetted);
 
 /* --- memory.c, for /proc/self/maps and exec --- */
 void memory_maps_text(struct process *process, struct text *text, bool smaps);
@@ -345,7 +358,8 @@ u64 memory_mapped_bytes(struct process *process);
 void memory_file_resized(u32 private_node, u64 old_end, u64 new_end);
 
 /* --- files.h side: what file.c offers the rest (all written against descriptors of process_self()) --- */
-void files_start(void); /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_start(void);   /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_connect(void); /* when the order has come: what 0-2 read and write */
 int files_fork(struct process *parent, struct process *child); /* share descriptions: references up */
 void files_exec(struct process *process);                      /* close-on-exec */
 void files_exit(struct process *process);                      /* close all */
@@ -357,6 +371,7 @@ struct mapping {
 	u64 size;      /* of the file */
 	u64 inode;
 	u32 name;      /* string_keep'd path for /proc/self/maps */
+	u32 content;   /* the host's number for it; 0: not one of its files */
 	bool writable; /* opened for writing: MAP_SHARED with PROT_WRITE is allowed */
 	bool readable;
 	bool sealed;      /* against writing */

@@ -146,6 +146,7 @@ static s64 open_host(struct place *place, u32 flags, u32 *description)
 	}
 	struct description *d = description_at(*description);
 	d->native_fd = native;
+	d->content = place->answer.content;
 	d->mode = place->answer.mode;
 	d->inode = place->answer.inode;
 	d->mtime = place->answer.mtime;
@@ -430,6 +431,7 @@ int files_mapping(int fd, struct mapping *ret)
 	ret->writable = (d->flags & ACCESS_MODE) == O_RDWR;
 	if (d->kind == KIND_HOST) {
 		ret->native_fd = d->native_fd;
+		ret->content = d->content;
 		return 0;
 	}
 	ret->zeros = d->kind == KIND_DEVICE && d->device == DEVICE_ZERO;

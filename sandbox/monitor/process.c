@@ -103,6 +103,13 @@ static bool output_held(void)
 	return false;
 }
 
+/* An output was closed: perhaps the last one that somebody held after pid 1 had ended. */
+void run_over_if_unheard(void)
+{
+	if (arena->processes[0].zombie && !output_held())
+		run_over(NULL);
+}
+
 /* The next ancestor that asked for them, or process 1. */
 static s32 reaper_of(const struct process *p)
 {
@@ -169,8 +176,7 @@ static NORETURN void process_end(int status, const char *message)
 	}
 	give_orphans_away(p);
 	tell_parent(p);
-	if (arena->processes[0].zombie && !output_held())
-		run_over(NULL);
+	run_over_if_unheard();
 	vfork_release(self);
 	if (self->host != index)
 		task_resume_other();

@@ -1,13 +1,15 @@
 /*
- * Who runs. Exactly one task of a box runs at a time; it keeps the processor until it blocks, yields or ends, and then
- * the runnable task that has waited longest goes on. Which one that is depends only on what the tasks did, so the
- * order is the same in every run.
+ * Who runs. Exactly one task of a box runs at a time; it keeps the processor until it blocks, yields, ends or has made
+ * TURN_CALLS system calls, and then the runnable task that has waited longest goes on. Which one that is depends only
+ * on what the tasks did, so the order is the same in every run.
  *
  * Every wait is block(channel, deadline). A wake marks waiters runnable, first come first served; they test their
  * condition again when they run. When nobody is runnable, the virtual clock jumps to the earliest deadline or timer;
  * when there is none either, everybody waits for somebody else for ever: the run ends as a deadlock at once.
  */
 #include "internal.h"
+
+#define TURN_CALLS 1000
 
 void task_interrupt(u32 index)
 {
@@ -60,6 +62,7 @@ static NORETURN void deadlock(void)
 /* Finds who goes on, moving the clock if everybody waits. */
 u32 task_choose(void)
 {
+	arena->turn = arena->calls;
 	for (u32 unheard = 0;; unheard++) {
 		u32 next = next_runnable();
 		if (next != NO_INDEX)
@@ -125,4 +128,11 @@ void yield(void)
 	struct task *task = task_self();
 	task->sequence = ++arena->sequence;
 	task_switch(task_choose());
+}
+
+/* A task that polls without ever waiting would keep those from running whom it polls for. */
+void yield_if_long(void)
+{
+	if (arena->calls - arena->turn >= TURN_CALLS)
+		yield();
 }

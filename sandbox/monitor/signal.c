@@ -11,9 +11,6 @@
 #define BIT(number) (1ull << ((number)-1))
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 #define RED_ZONE 128
-/* Room for vector state in a signal frame: one size for every processor, so stack addresses do not tell them apart.
- * AVX-512 and protection keys need 2700 bytes, the tile configuration of AMX makes them 2820. */
-#define STATE_ROOM 3072
 
 struct signal_frame {
 	u64 restorer;
@@ -245,13 +242,6 @@ static void fill_info(struct siginfo *to, int number, const struct signal_info *
 	}
 }
 
-/* The vector state that the kernel saved in its own frame; its size is in the software-reserved bytes at 464. */
-static u64 native_state_size(const void *state)
-{
-	const struct _fpx_sw_bytes *reserved = (const void *)((const u8 *)state + 464);
-	return reserved->magic1 == FP_XSTATE_MAGIC1 ? reserved->extended_size : 512;
-}
-
 static bool on_alternate_stack(const struct task *task, u64 stack)
 {
 	return task->alternate_size && stack - task->alternate_stack <= task->alternate_size;
@@ -264,22 +254,38 @@ static u64 handler_stack(const struct task *task, const struct signal_action *ac
 	return stack - RED_ZONE;
 }
 
+/*
+ * What the kernel notes about a fault, made independent of what it had in memory: an access that is not allowed counts
+ * as one to a page that is there, whether or not it has been read in yet.
+ */
+static void fill_fault(struct sigcontext *to, const struct siginfo *info)
+{
+	const u64 page_fault = 14, present = 1;
+	if (to->trapno != page_fault)
+		to->cr2 = 0;
+	else
+		to->err = (to->err & ~present) | (info->si_code == SEGV_ACCERR ? present : 0);
+}
+
+/* Without a fault these fields are of the last one, which may have been the monitor's own. */
+static void forget_fault(struct sigcontext *to)
+{
+	to->trapno = to->err = to->cr2 = 0;
+}
+
 static int push_frame(frame_t *frame, int number, const struct siginfo *info, const struct signal_action *action)
 {
 	struct task *task = task_self();
 	struct signal_frame out;
 	u64 stack = handler_stack(task, action, frame->uc_mcontext.rsp);
-	u64 state_size = native_state_size(frame->uc_mcontext.fpstate);
-	if (state_size > STATE_ROOM)
-		return -EFAULT;
 	u64 state = (stack - STATE_ROOM) & ~63ull;
 	u64 at = ((state - sizeof out + 8) & ~15ull) - 8;
-	if (guest_write(state, frame->uc_mcontext.fpstate, state_size))
+	if (state_save(state, frame))
 		return -EFAULT;
 	memset(&out, 0, sizeof out);
 	out.restorer = action->restorer;
 	out.info = *info;
-	out.context.uc_flags = frame->uc_flags;
+	out.context.uc_flags = frame->uc_flags & ~(u64)UC_FP_XSTATE;
 	out.context.uc_stack.ss_sp = (void *)task->alternate_stack;
 	out.context.uc_stack.ss_size = task->alternate_size;
 	out.context.uc_stack.ss_flags = !task->alternate_size                              ? SS_DISABLE
@@ -386,6 +392,7 @@ void signals_deliver(frame_t *frame)
 		if (first)
 			restart_or_fail(frame, number);
 		fill_info(&full, number, &info);
+		forget_fault(&frame->uc_mcontext);
 		deliver(frame, number, &full, NULL);
 	}
 	if (task->restore_mask) {
@@ -413,6 +420,7 @@ void signal_fault(frame_t *frame, int number, const struct siginfo *info)
 	/* Blocked or ignored faults kill: returning would only fault again. */
 	if ((task_self()->signal_mask & BIT(number)) || process->actions[number].handler == (u64)SIG_IGN)
 		process->actions[number].handler = (u64)SIG_DFL;
+	fill_fault(&frame->uc_mcontext, info);
 	deliver(frame, number, &copy, message);
 }
 
@@ -463,20 +471,6 @@ s64 call_rt_sigprocmask(const u64 *a)
 	return a[2] ? GUEST_PUT(a[2], old) : 0;
 }
 
-static int restore_state(frame_t *frame, u64 from)
-{
-	u8 *state = (u8 *)frame->uc_mcontext.fpstate;
-	u64 size = native_state_size(state);
-	if (!from)
-		return 0;
-	/* Bytes 464-511 are the kernel's notes to itself about this very frame: they stay. */
-	if (guest_read(state, from, 464))
-		return -EFAULT;
-	if (size > 512 + 64 && guest_read(state + 512, from + 512, size - 512 - 4))
-		return -EFAULT;
-	return 0;
-}
-
 s64 call_rt_sigreturn(const u64 *a)
 {
 	frame_t *frame = task_frame(current_task);
@@ -485,7 +479,7 @@ s64 call_rt_sigreturn(const u64 *a)
 	(void)a;
 	u64 at = frame->uc_mcontext.rsp - 8;
 	if (guest_read(&saved, at + offsetof(struct signal_frame, context), sizeof saved) ||
-	    restore_state(frame, (u64)saved.uc_mcontext.fpstate))
+	    state_restore(frame, (u64)saved.uc_mcontext.fpstate))
 		die_by(SIGSEGV, "killed by SIGSEGV: rt_sigreturn from a frame that is not there");
 	void *state = frame->uc_mcontext.fpstate;
 	struct sigcontext kept = frame->uc_mcontext;

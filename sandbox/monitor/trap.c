@@ -5,7 +5,7 @@
  * leaves them.
  *
  * SIGSEGV has three causes: the monitor touched a bad guest pointer (turned into -EFAULT), the guest executed an
- * instruction that is answered here (rdtsc, cpuid), or the guest is simply wrong, and gets its signal.
+ * instruction that is answered (instruction.c), or the guest is simply wrong, and gets its signal.
  */
 #include "internal.h"
 
@@ -97,6 +97,7 @@ static void system_call(frame_t *frame)
 	u64 number = r->rax;
 	u64 a[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
 	frames[current_task] = frame;
+	yield_if_long();
 	current_call = number;
 	frame_replaced = false;
 	arena->calls++;
@@ -114,81 +115,24 @@ static void system_call(frame_t *frame)
 	signals_deliver(frame);
 }
 
-/* --- instructions --- */
-
-/* A fixed machine: Nehalem-like, x86-64-v2, no XSAVE; glibc, libgcc, libcrypto and the others take it as they would the
- * real one. */
-static void cpuid_answer(u32 leaf, u32 sub, u32 out[4])
-{
-	static const u32 brand[12] = {0x206d767a, 0x75747269, 0x63206c61, 0x00007570};
-	u32 none[4] = {0, 0, 0, 0};
-	memcpy(out, none, sizeof none);
-	switch (leaf) {
-	case 0: out[0] = 13, out[1] = 0x756e6547, out[2] = 0x6c65746e, out[3] = 0x49656e69; break;
-	case 1: out[0] = 0x000106a3, out[1] = 0x00010800, out[2] = 0x00982201, out[3] = 0x078bfbff; break;
-	case 2: /* the caches of leaf 4 by their descriptors, so that nobody has to walk leaf 4 for each question */
-		out[0] = 0x002c3001, out[3] = 0x00e42100;
-		break;
-	case 4: {
-		static const u32 caches[4][4] = {{0x121, 0x01c0003f, 0x3f, 1},
-		                                 {0x122, 0x00c0003f, 0x7f, 1},
-		                                 {0x143, 0x01c0003f, 0x1ff, 0},
-		                                 {0x163, 0x03c0003f, 0x1fff, 6}};
-		if (sub < 4)
-			memcpy(out, caches[sub], sizeof caches[sub]);
-		break;
-	}
-	case 0xb:
-		if (sub == 0)
-			out[0] = 0, out[1] = 1, out[2] = 0x100;
-		else if (sub == 1)
-			out[0] = 0, out[1] = 1, out[2] = 0x201;
-		else
-			out[2] = sub;
-		break;
-	case 0x80000000: out[0] = 0x80000008; break;
-	case 0x80000001: out[2] = 1, out[3] = 0x20100800; break;
-	case 0x80000002:
-	case 0x80000003:
-	case 0x80000004: memcpy(out, brand + (leaf - 0x80000002) * 4, 16); break;
-	case 0x80000006: out[2] = 0x01006040; break;
-	case 0x80000007: out[3] = 0x100; break;
-	case 0x80000008: out[0] = 0x3028; break;
-	}
-}
-
-/* Answers the instruction at rip if it is one of ours; false: a fault like any other. */
-static bool instruction(frame_t *frame)
-{
-	struct sigcontext *r = &frame->uc_mcontext;
-	u8 code[3] = {0};
-	if (guest_read(code, r->rip, 2))
-		return false;
-	if (code[0] == 0x0f && code[1] == 0x31) { /* rdtsc */
-		u64 t = clock_tsc();
-		r->rax = (u32)t, r->rdx = t >> 32, r->rip += 2;
-		return true;
-	}
-	if (code[0] == 0x0f && code[1] == 0xa2) { /* cpuid */
-		u32 out[4];
-		cpuid_answer((u32)r->rax, (u32)r->rcx, out);
-		r->rax = out[0], r->rbx = out[1], r->rcx = out[2], r->rdx = out[3], r->rip += 2;
-		return true;
-	}
-	if (code[0] == 0x0f && code[1] == 0x01 && !guest_read(code, r->rip, 3) && code[2] == 0xf9) { /* rdtscp */
-		u64 t = clock_tsc();
-		r->rax = (u32)t, r->rdx = t >> 32, r->rcx = 0, r->rip += 3;
-		return true;
-	}
-	return false;
-}
-
 /* --- the handlers --- */
 
 static bool in_copy(u64 rip)
 {
 	return (rip >= (u64)guest_copy_begin && rip < (u64)guest_copy_end) ||
 	       (rip >= (u64)guest_fill_begin && rip < (u64)guest_fill_end);
+}
+
+/* As the kernel tells of an instruction that this processor does not have. */
+static void undefined(frame_t *frame)
+{
+	struct siginfo info = {0};
+	info.si_signo = SIGILL;
+	info.si_code = 2; /* ILL_ILLOPN */
+	info.si_addr = (void *)frame->uc_mcontext.rip;
+	frame->uc_mcontext.trapno = 6;
+	frame->uc_mcontext.err = 0;
+	signal_fault(frame, SIGILL, &info);
 }
 
 /*
@@ -224,7 +168,10 @@ static void fault(int number, const struct siginfo *info, frame_t *frame)
 	u64 interrupted_call = current_call;
 	frames[current_task] = frame;
 	current_call = NO_INDEX;
-	if (!is_probe_call(number, info, frame) && (number != SIGSEGV || !instruction(frame)))
+	enum instruction what = number == SIGSEGV ? instruction_answer(frame) : INSTRUCTION_OTHER;
+	if (what == INSTRUCTION_UNDEFINED)
+		undefined(frame);
+	else if (what == INSTRUCTION_OTHER && !is_probe_call(number, info, frame))
 		signal_fault(frame, number, info);
 	current_call = interrupted_call;
 }

@@ -1,0 +1,2 @@
+/* The same, static. */
+#include "instructions.c"
