@@ -163,6 +163,9 @@ static void scheduling(void)
 	IS("sched_getparam", sched_getparam(0, &p), 0);
 	IS("has no priority", p.sched_priority, 0);
 	IS("sched_setscheduler to the same", sched_setscheduler(0, SCHED_OTHER, &p), 0);
+	IS("to batch", sched_setscheduler(0, SCHED_BATCH, &p), 0);
+	IS("is told back", sched_getscheduler(0), SCHED_BATCH);
+	sched_setscheduler(0, SCHED_OTHER, &p);
 	FAILS("to real time", sched_setscheduler(0, SCHED_FIFO, &high), EPERM);
 	FAILS("to real time without priority", sched_setscheduler(0, SCHED_FIFO, &p), EINVAL);
 	FAILS("to an unknown policy", sched_setscheduler(0, 77, &p), EINVAL);
