@@ -21,9 +21,12 @@
 #include <zvm/cleanup.h>
 
 #define NOBODY 65534
-/* More tasks than any box may have (the monitor stops at 256), few enough to bound a fork bomb by one that owns its
- * monitor. */
-#define PROCESSES_HARD 4096
+/* More than any box may have (the monitor stops at 256), few enough to bound a fork bomb by one that owns its monitor:
+ * the launcher, which has to end it, gets no more of the processor than each of them. The kernel counts all boxes
+ * together. */
+#define PROCESSES_HARD 512
+/* Where the boxes' user is also the daemon's, with all else that he runs (each thread of a browser counts). */
+#define PROCESSES_HARD_SHARED 4096
 /* Room for programs that reserve much and use little. What is reserved costs page tables once it is touched, a 512th of
  * it, and nothing else bounds those of one that owns its monitor. */
 #define ADDRESS_SPACE_HARD (1ull << 40)
@@ -265,7 +268,8 @@ int zvm_wall_limits(struct zvm_wall_report *reports)
 	r = r ? r : limit(RLIMIT_MEMLOCK, 0);
 	r = r ? r : limit(RLIMIT_NOFILE, 4096);
 	r = r ? r : limit(RLIMIT_AS, ADDRESS_SPACE_HARD);
-	r = r ? r : limit(RLIMIT_NPROC, PROCESSES_HARD);
+	bool own_user = reports[ZVM_WALL_USER].stands || getuid() == NOBODY;
+	r = r ? r : limit(RLIMIT_NPROC, own_user ? PROCESSES_HARD : PROCESSES_HARD_SHARED);
 	r = r ? r : limit(RLIMIT_MSGQUEUE, 0);
 	r = r ? r : limit(RLIMIT_RTPRIO, 0);
 	report(reports, ZVM_WALL_RLIMITS, r,
