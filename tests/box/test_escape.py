@@ -7,6 +7,7 @@ namespace and has no Landlock, so that seccomp and rlimits hold the box alone.
 """
 import ctypes
 import fcntl
+import json
 import os
 import pty
 import re
@@ -22,13 +23,16 @@ import time
 from pathlib import Path
 
 from boxed import BUILD, SCRATCH, ZVM, add_test, main, spec
-from harness import Skip
+from harness import Mount
 
 GUESTS = BUILD / "box" / "escape"
 USER = 54321
 NOBODY = 65534
 MARK = "zvm-escape"
 IPC_KEY = 0x5A564D01
+WALLS = ("seccomp", "rlimits", "user namespace", "pid namespace", "mount namespace", "network namespace", "ipc namespace", "uts namespace",
+         "cgroup namespace", "empty root", "landlock", "first out of memory", "cgroup limits", "unprivileged user", "no privileges",
+         "rdtsc trap", "cpuid trap")
 WORD = "the word that nobody here may read"
 
 
@@ -624,7 +628,7 @@ def test_killed_launcher(c):
 
 
 def test_doctor(c):
-    """zvm doctor says of each wall whether it stands, and how to get those that do not"""
+    """zvm doctor says of each wall whether it stands, and how to get those that do not, by the names that info uses"""
     c.make()
     command = c.command("x")
     doctor = subprocess.run(command[: command.index("run")] + ["doctor"], capture_output=True, text=True, timeout=60, check=False)
@@ -633,6 +637,14 @@ def test_doctor(c):
         assert found.get(wall) == "ok", f"{wall}: {doctor.stdout}"
     for wall in c.no_walls:
         assert found.get(wall) == "-", f"{wall}: {doctor.stdout}"
+    # Whether there is a delegated cgroup is the machine's affair; that it is looked for and told is ours.
+    assert found.get("cgroup limits") == "ok" or "Delegate=yes" in doctor.stdout, doctor.stdout
+    assert doctor.returncode == ("NO" in found.values()), doctor
+    if not c.prefix:
+        with Mount() as mount:
+            mount.put("a")
+            told = json.loads(mount.read("info/cat/a"))["walls"]
+        assert sorted(told) == sorted(w for w in WALLS if found.get(w) == "ok"), f"{told}: {doctor.stdout}"
     remedies = re.findall(r"to get it: (.*)", doctor.stdout)
     assert not c.no_walls or any("user.max_user_namespaces" in r and "apparmor_restrict_unprivileged_userns" in r for r in remedies), doctor.stdout
     assert not c.no_walls or any("CONFIG_SECURITY_LANDLOCK" in r for r in remedies), doctor.stdout
