@@ -486,7 +486,7 @@ static void bury(struct zvm_launcher *launcher)
 	launcher->pid = 0;
 }
 
-int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_launcher **ret)
+int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher **ret)
 {
 	struct zvm_launcher *launcher = calloc(1, sizeof *launcher);
 	if (!launcher)
@@ -515,6 +515,8 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	int r = zvm_zygote_prepare(&launcher->zygote);
 	r = r ? r : spawn(launcher);
 	if (r) {
+		if (options->walls)
+			options->wall_count = zvm_launcher_walls(launcher, options->walls);
 		zvm_launcher_stop(launcher);
 		return r;
 	}
