@@ -51,6 +51,7 @@ struct shared {
 struct zvm_launcher {
 	pthread_mutex_t lock; /* around one request and its answer, and around starting anew */
 	int control;
+	int cgroup; /* for zygotes to enter; -1 */
 	pid_t pid;
 	unsigned pool;
 	bool plain;
@@ -76,7 +77,7 @@ struct box {
 };
 
 struct launcher_process {
-	int control, zygote, signals, proc;
+	int control, zygote, signals, proc, cgroup;
 	pid_t zygote_pid;
 	unsigned pool;
 	const struct zvm_launcher *launcher;
@@ -112,7 +113,7 @@ static int start_zygote(struct launcher_process *l)
 		return -EAGAIN;
 	}
 	if (pid == 0) {
-		zvm_zygote_become(&l->launcher->zygote, pair[1], l->proc);
+		zvm_zygote_become(&l->launcher->zygote, pair[1], l->proc, l->cgroup);
 		_exit(119);
 	}
 	close(pair[1]);
@@ -349,11 +350,32 @@ static void ignore_terminal(void)
 	signal(SIGCHLD, SIG_DFL);
 }
 
-static void launcher_main(const struct zvm_launcher *launcher, int control)
+/*
+ * Among a thousand processes that spin it must still be our turn soon, or killing them would take as long. A short
+ * slice gives an early deadline (Linux 6.12; older kernels ignore it), and it ends with us: forks have the usual one.
+ */
+static void be_prompt(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attributes;
+	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0)
+		return;
+	attributes.flags |= 1; /* SCHED_FLAG_RESET_ON_FORK */
+	attributes.runtime = 100000;
+	syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+static void launcher_main(const struct zvm_launcher *launcher, int control, int cgroup)
 {
 	static struct launcher_process l;
 	l = (struct launcher_process){.control = control,
 	                              .zygote = -1,
+	                              .cgroup = cgroup,
 	                              .proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
 	                              .pool = launcher->pool,
 	                              .launcher = launcher};
@@ -361,7 +383,10 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 		l.boxes[i] = (struct box){.status = -1, .socket = -1, .arena = -1};
 	prctl(PR_SET_NAME, "zvm-launcher");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	setpgid(0, 0);
+	/* No terminal, and a share of the processor that does not grow with the number of processes (sched(7),
+	 * autogroup). */
+	setsid();
+	be_prompt();
 	ignore_terminal();
 	l.signals = take_child_signals();
 	zvm_wall_empty_root(launcher->zygote.reports);
@@ -378,16 +403,20 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 /* --- the daemon's side --- */
 
 /* Nothing of the daemon's: whoever waits for the end of a pipe that `zvm mount` was started with would wait for us. */
-static bool keep_only(int control)
+static bool keep_only(int control, int cgroup)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (control <= 2 || null < 0)
 		return false;
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
+	/* Out of the way of 3, which it may be. */
+	int high = cgroup < 0 ? -1 : fcntl(cgroup, F_DUPFD_CLOEXEC, 5);
 	if (control > 3)
 		dup2(control, 3);
-	return syscall(SYS_close_range, 4u, ~0u, 0u) == 0;
+	if (high >= 0)
+		dup2(high, 4);
+	return syscall(SYS_close_range, high >= 0 ? 5u : 4u, ~0u, 0u) == 0;
 }
 
 static int spawn(struct zvm_launcher *launcher)
@@ -398,9 +427,9 @@ static int spawn(struct zvm_launcher *launcher)
 		return -errno;
 	pid_t pid = zvm_wall_clone(launcher->plain, launcher->zygote.reports);
 	if (pid == 0) {
-		if (!keep_only(pair[1]))
+		if (!keep_only(pair[1], launcher->cgroup))
 			_exit(117);
-		launcher_main(launcher, 3);
+		launcher_main(launcher, 3, launcher->cgroup < 0 ? -1 : 4);
 		_exit(0);
 	}
 	close(pair[1]);
@@ -452,7 +481,7 @@ static void bury(struct zvm_launcher *launcher)
 	launcher->pid = 0;
 }
 
-int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_launcher **ret)
+int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher **ret)
 {
 	struct zvm_launcher *launcher = calloc(1, sizeof *launcher);
 	if (!launcher)
@@ -476,10 +505,13 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	launcher->zygote.reports = shared->reports;
 	launcher->zygote.plain = options->plain;
 	zvm_wall_reports_start(shared->reports);
+	launcher->cgroup = zvm_wall_cgroup_make(options->plain, shared->reports);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* kill_orphans */
 	int r = zvm_zygote_prepare(&launcher->zygote);
 	r = r ? r : spawn(launcher);
 	if (r) {
+		if (options->walls)
+			options->wall_count = zvm_launcher_walls(launcher, options->walls);
 		zvm_launcher_stop(launcher);
 		return r;
 	}
@@ -492,6 +524,9 @@ void zvm_launcher_stop(struct zvm_launcher *launcher)
 	if (!launcher)
 		return;
 	bury(launcher);
+	if (launcher->cgroup >= 0)
+		zvm_wall_cgroup_remove();
+	zvm_close_pointer(&launcher->cgroup);
 	munmap(launcher->shared, sizeof *launcher->shared);
 	pthread_mutex_destroy(&launcher->lock);
 	free(launcher);
