@@ -54,6 +54,7 @@ struct zvm_launcher {
 	pid_t pid;
 	unsigned pool;
 	bool plain;
+	bool asked_ahead; /* a box is on its way that nobody has taken yet */
 	struct shared *shared;
 	struct zvm_zygote zygote;
 };
@@ -62,8 +63,6 @@ enum launcher_request { REQUEST_BOX = 1 };
 
 struct request {
 	uint32_t kind;
-	uint32_t unused;
-	uint64_t arena_size;
 };
 
 /* --- the launcher process --- */
@@ -195,22 +194,17 @@ static int fork_box_with_retry(struct launcher_process *l)
 	return r;
 }
 
-/* Hands a box over, its arena cut to size and sealed: a hostile guest cannot grow it. */
-static int hand_out(struct launcher_process *l, uint64_t arena_size)
+static int hand_out(struct launcher_process *l)
 {
 	int status[2];
 	int32_t result = pooled(l) ? 0 : fork_box_with_retry(l);
 	struct box *box = pooled(l);
-	if (result == 0 && box &&
-	    (ftruncate(box->arena, (off_t)arena_size) < 0 ||
-	     fcntl(box->arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0))
-		result = -errno;
 	if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
 		result = -errno;
 	if (result || !box)
 		return zvm_packet_send(l->control, &result, sizeof result, NULL, 0, NULL, 0);
-	int fds[2] = {box->socket, status[1]};
-	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 2);
+	int fds[3] = {box->socket, status[1], box->arena};
+	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 3);
 	close(status[1]);
 	close(box->socket);
 	close(box->arena);
@@ -286,7 +280,7 @@ static bool serve_request(struct launcher_process *l)
 	if (got <= 0)
 		return got < 0 && errno == EINTR;
 	if (got == sizeof request && request.kind == REQUEST_BOX)
-		hand_out(l, request.arena_size);
+		hand_out(l);
 	return true;
 }
 
@@ -450,6 +444,7 @@ static void bury(struct zvm_launcher *launcher)
 {
 	zvm_close_pointer(&launcher->control);
 	launcher->control = -1;
+	launcher->asked_ahead = false;
 	if (launcher->pid > 0)
 		waitpid(launcher->pid, NULL, __WALL);
 	if (launcher->pid > 0 && !launcher->zygote.reports[ZVM_WALL_PID].stands)
@@ -509,36 +504,57 @@ unsigned zvm_launcher_walls(struct zvm_launcher *launcher, struct zvm_wall_repor
 	return ZVM_WALL_COUNT;
 }
 
-static int ask_for_box(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+static int ask_for_box(const struct zvm_launcher *launcher)
 {
-	struct request request = {.kind = REQUEST_BOX, .arena_size = arena_size};
+	struct request request = {.kind = REQUEST_BOX};
+	return zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, NULL, 0) ? -EPIPE : 0;
+}
+
+/* The box that was asked for, its arena cut to size and sealed: a hostile guest cannot make it grow. */
+static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+{
 	int32_t result;
-	int fds[2];
-	unsigned fd_count;
-	int r = zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, NULL, 0);
-	if (r)
-		return -EPIPE;
-	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 2, &fd_count) != sizeof result)
-		return -EPIPE;
-	if (result == 0 && fd_count != 2)
+	int fds[3];
+	unsigned count;
+	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 3, &count) != sizeof result)
 		return -EPIPE;
 	if (result)
 		return result;
-	ret->socket = fds[0];
-	ret->status = fds[1];
+	if (count != 3) {
+		while (count)
+			close(fds[--count]);
+		return -EPIPE;
+	}
+	zvm_autofd int arena = fds[2];
+	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1]};
+	if (ftruncate(arena, (off_t)arena_size) < 0 ||
+	    fcntl(arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+		int r = -errno;
+		zvm_boxed_close(ret);
+		return r;
+	}
 	return 0;
 }
 
+static int ask_and_receive(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+{
+	int r = launcher->asked_ahead ? 0 : ask_for_box(launcher);
+	launcher->asked_ahead = false;
+	return r ? r : receive_box(launcher, arena_size, ret);
+}
+
+/* A run does not wait for its box: with each one that is taken the next is asked for, and found in the socket then. */
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
 {
 	pthread_mutex_lock(&launcher->lock);
-	int r = launcher->control >= 0 ? ask_for_box(launcher, arena_size, ret) : -EPIPE;
+	int r = launcher->control >= 0 ? ask_and_receive(launcher, arena_size, ret) : -EPIPE;
 	if (r == -EPIPE) { /* it died: one more chance with a new one */
 		bury(launcher);
 		r = spawn(launcher);
-		if (r == 0)
-			r = ask_for_box(launcher, arena_size, ret);
+		r = r ? r : ask_and_receive(launcher, arena_size, ret);
 	}
+	if (r == 0 && launcher->pool)
+		launcher->asked_ahead = ask_for_box(launcher) == 0;
 	pthread_mutex_unlock(&launcher->lock);
 	return r;
 }
