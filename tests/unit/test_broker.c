@@ -404,6 +404,26 @@ static void a_box_that_never_reads_cannot_make_the_host_wait(void **state)
 	assert_int_equal(r, -EPROTO);
 }
 
+/* Both, the question and the key that it is found by, are kept, so half of 64 MiB in paths of 4 KiB. */
+static void a_box_cannot_fill_the_hosts_memory_with_questions(void **state)
+{
+	char path[ZVM_PATH_MAX];
+	int error = -ENOENT;
+	unsigned asked = 0;
+	(void)state;
+	memset(path, 'a', sizeof path);
+	path[sizeof path - 1] = 0;
+	for (; error == -ENOENT && asked < 20000; asked++) {
+		int n = snprintf(path, sizeof path, "/script/%u", asked);
+		path[n] = '/';
+		error = error_of(ZVM_ASK_KIND_LOOKUP, path, NULL);
+	}
+	assert_int_equal(error, -ENFILE);
+	assert_in_range(asked, 8000, 8500);
+	assert_int_equal(zvm_broker_trouble(broker), 0); /* it would be so another time, too */
+	assert_int_equal(error_of(ZVM_ASK_KIND_LOOKUP, "/script/file", NULL), -ENFILE);
+}
+
 static void a_run_whose_file_could_not_be_kept_is_known(void **state)
 {
 	(void)state;
@@ -481,6 +501,7 @@ int main(void)
 	        WITH_BROKER(an_image_of_what_was_never_given_is_the_end),
 	        WITH_BROKER(an_image_that_could_not_be_made_is_known),
 	        WITH_BROKER(a_box_that_never_reads_cannot_make_the_host_wait),
+	        WITH_BROKER(a_box_cannot_fill_the_hosts_memory_with_questions),
 	        WITH_BROKER(a_run_whose_file_could_not_be_kept_is_known),
 	        WITH_BROKER(a_program_that_could_not_be_kept_is_known),
 	        WITH_BROKER(a_program_that_cannot_be_run_is_the_guests_own_matter),
