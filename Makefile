@@ -2,7 +2,7 @@
 #
 #   make [all]        build/zvm
 #   make demo         mount it in a temporary directory and use it
-#   make check        every test: unit, mount, box, the sanitizer build, formatting
+#   make check        every test: unit, mount, box, the sanitizer build, the fuzzers' corpora, formatting
 #   make asan         the unit tests with AddressSanitizer and UBSan (all that is not the monitor)
 #   make fuzz         each fuzzer for a minute
 #   make bench        speed against the same programs run natively
@@ -10,7 +10,20 @@
 #   make format       every C file as .clang-format has it; format-check looks only
 #   make install      PREFIX (/usr/local), DESTDIR
 #
-# CC=clang builds with clang; WERROR=1 makes warnings errors.
+# CC=clang builds with clang; WERROR=1 makes warnings errors; V=1 shows the commands.
+
+# As many at a time as there are processors, unless -j says otherwise.
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-print-directory
+
+# Without V=1, a word for what is done and the name of what it makes.
+ifeq ($(V),1)
+quietly =
+else
+quietly = @printf '  %-6s %s\n' '$(1)' '$@';
+endif
 
 PREFIX ?= /usr/local
 BUILD ?= build
@@ -57,20 +70,22 @@ SOURCES = $(filter-out fs/main.c,$(wildcard fs/*.c)) $(wildcard sandbox/*.c)
 OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/sandbox/monitor_image.o
 MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) $(BUILD)/sandbox/monitor/entry_S.o
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c))
+GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.c tests/fuzz/*.c contrib/bench/*.c)
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.c contrib/bench/*.c)
 
 # --- what has to be there first ---
 
 # The demo and the checks compare with programs which a small machine may lack; building does not need them.
 DEMO_PROGRAMS = fusermount3 python3 gawk jq
 BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3
-CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz
+CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname \
+	ascii2uni brotli bzip2 cjpeg cmark compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
+	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd
 PROGRAMS = $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
 
 # Debian's Zydis has no .pc file: ask the compiler.
-READY := $(shell pkg-config --exists $(PACKAGES) cmocka && \
+READY := $(shell pkg-config --exists $(PACKAGES) cmocka 2>/dev/null && \
 	printf '\043include <Zydis/Zydis.h>\n\043include <uthash.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && \
 	{ for p in $(PROGRAMS); do command -v $$p >/dev/null || exit 1; done; } && echo yes)
 
@@ -92,12 +107,11 @@ else
 # --- building ---
 
 $(BUILD)/zvm: $(BUILD)/fs/main.o $(BUILD)/libzvm.a
-	$(CC) $(LINK) -o $@ $^ $(LIBRARIES)
+	$(call quietly,LINK) $(CC) $(LINK) -o $@ $^ $(LIBRARIES)
 
 # Made anew each time: ar would keep the object of a file that is gone.
 $(BUILD)/libzvm.a: $(OBJECTS)
-	rm -f $@
-	ar rcs $@ $^
+	$(call quietly,AR) rm -f $@ && ar rcs $@ $^
 
 unit-tests: $(UNIT_TESTS)
 guests: $(GUESTS)
@@ -105,41 +119,50 @@ fuzzers: $(FUZZERS)
 
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -c -o $@ $<
+	$(call quietly,CC) $(CC) $(CFLAGS_ALL) -c -o $@ $<
 
 $(BUILD)/sandbox/monitor/%.o: sandbox/monitor/%.c
 	@mkdir -p $(@D)
-	$(CC) $(MONITOR_CFLAGS) -c -o $@ $<
+	$(call quietly,CC) $(CC) $(MONITOR_CFLAGS) -c -o $@ $<
 
 $(BUILD)/sandbox/monitor/entry_S.o: sandbox/monitor/entry.S
 	@mkdir -p $(@D)
-	$(CC) -I sandbox -I sandbox/monitor -MMD -MP -c -o $@ $<
+	$(call quietly,CC) $(CC) -I sandbox -I sandbox/monitor -MMD -MP -c -o $@ $<
 
 $(BUILD)/monitor.elf: $(MONITOR_OBJECTS) sandbox/monitor/monitor.lds
-	ld -static -no-pie -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none -T sandbox/monitor/monitor.lds -o $@ $(MONITOR_OBJECTS)
+	$(call quietly,LD) ld -static -no-pie -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none -T sandbox/monitor/monitor.lds -o $@ $(MONITOR_OBJECTS)
 
 $(BUILD)/sandbox/monitor_image.o: sandbox/monitor_image.S $(BUILD)/monitor.elf
 	@mkdir -p $(@D)
-	$(CC) -DMONITOR_FILE='"$(BUILD)/monitor.elf"' -c -o $@ $<
+	$(call quietly,CC) $(CC) -DMONITOR_FILE='"$(BUILD)/monitor.elf"' -c -o $@ $<
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libzvm.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(LINK) -I sandbox/monitor -o $@ $< $(BUILD)/libzvm.a $(LIBRARIES) -lcmocka
+	$(call quietly,TEST) $(CC) $(CFLAGS_ALL) $(LINK) -I sandbox/monitor -o $@ $< $(BUILD)/libzvm.a $(LIBRARIES) -lcmocka
 
 # Guest programs are ordinary ones; those that say so on their first line are static.
-$(BUILD)/box/%: tests/box/%.c
+$(BUILD)/box/%: tests/box/%.c $(wildcard tests/box/*.h tests/box/escape/*.h) sandbox/protocol.h
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP $$(head -n 1 $< | grep -q static && echo -static) -o $@ $< -lm
+	$(call quietly,GUEST) $(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP -I sandbox $$(head -n 1 $< | grep -q static && echo -static) \
+		$$(head -n 1 $< | grep -q 'without libc' && echo -nostdlib -fno-stack-protector) -o $@ $< -lm
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES)
+# What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.
+FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -w -MMD -MP
+FUZZED = $(patsubst %,$(BUILD)/fuzzed/%.o,$(basename $(wildcard sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c \
+	sandbox/broker.c sandbox/packet.c sandbox/prepare.c sandbox/code.c sandbox/sites.c sandbox/vet_code.c fs/name.c fs/directive.c fs/size.c fs/action.c)))
+
+$(BUILD)/fuzzed/%.o: %.c
 	@mkdir -p $(@D)
-	clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) -w -o $@ $< \
-		sandbox/plan.c sandbox/code.c sandbox/sites.c sandbox/vet_code.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c fs/name.c fs/directive.c fs/size.c fs/action.c $(LIBRARIES)
+	$(call quietly,CC) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link -c -o $@ $<
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZED)
+	@mkdir -p $(@D)
+	$(call quietly,FUZZER) clang $(FUZZ_CFLAGS) -fsanitize=fuzzer -o $@ $< $(FUZZED) $(LIBRARIES)
 
 demo: $(BUILD)/zvm
 	contrib/demo $(BUILD)/zvm
 
-check: $(BUILD)/zvm unit-tests guests asan-build format-check
+check: $(BUILD)/zvm unit-tests guests asan-build fuzzers format-check
 	tests/run --build $(BUILD)
 
 # A second build directory, so that the two never mix.
@@ -151,11 +174,12 @@ asan: asan-build
 
 fuzz: fuzzers
 	@for f in $(FUZZERS); do n=$$(basename $$f); mkdir -p $(BUILD)/corpus/$$n; \
-		echo "== $$n"; $$f -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -print_final_stats=0 $(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+		echo "== $$n"; $$f -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -timeout=30 -artifact_prefix=$(BUILD)/corpus/ \
+			$(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 
 $(BUILD)/bench: contrib/bench/bench.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(LINK) -o $@ $<
+	$(call quietly,LINK) $(CC) $(CFLAGS_ALL) $(LINK) -o $@ $<
 
 # BENCH="-n 500" for more rounds.
 bench: $(BUILD)/zvm $(BUILD)/bench
@@ -195,4 +219,4 @@ clean:
 .PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install clean
 .SECONDARY:
 
--include $(BUILD)/bench.d $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
+-include $(BUILD)/bench.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)

@@ -133,19 +133,42 @@ int zvm_record_encode(const struct zvm_record *r, struct zvm_bytes *out)
 	return out->error;
 }
 
+/*
+ * Decoding is as strict as encoding is canonical: whatever is accepted would be encoded as the very same bytes. So no
+ * value is ever silently narrowed to another one.
+ */
+static uint32_t get_number(struct zvm_reader *in, uint32_t most)
+{
+	uint64_t n = zvm_read_number(in);
+	if (n > most)
+		zvm_reader_fail(in, -EBADMSG);
+	return (uint32_t)n;
+}
+
+static bool get_bool(struct zvm_reader *in)
+{
+	return get_number(in, 1);
+}
+
+static int get_signed(struct zvm_reader *in)
+{
+	int64_t n = (int64_t)zvm_read_number(in);
+	if (n != (int)n)
+		zvm_reader_fail(in, -EBADMSG);
+	return (int)n;
+}
+
 static struct zvm_digest get_digest(struct zvm_reader *in)
 {
-	struct zvm_digest d = {.high = zvm_read_number(in), .low = zvm_read_number(in)};
-	uint64_t twin = zvm_read_number(in);
-	if (twin > UINT32_MAX)
-		in->error = -EBADMSG;
-	d.twin = (uint32_t)twin;
+	struct zvm_digest d = {.high = zvm_read_number(in)};
+	d.low = zvm_read_number(in);
+	d.twin = get_number(in, UINT32_MAX);
 	return d;
 }
 
 static char *get_text(struct zvm_reader *in)
 {
-	return zvm_read_number(in) ? zvm_read_string(in) : NULL;
+	return get_bool(in) ? zvm_read_string(in) : NULL;
 }
 
 /* A count that the bytes which are left could hold, each element taking at least `least`. */
@@ -153,7 +176,7 @@ static unsigned get_count(struct zvm_reader *in, size_t least)
 {
 	uint64_t n = zvm_read_number(in);
 	if (n > LIST_MAX || n > in->left / least) {
-		in->error = -EBADMSG;
+		zvm_reader_fail(in, -EBADMSG);
 		return 0;
 	}
 	return (unsigned)n;
@@ -164,7 +187,7 @@ static void get_list(struct zvm_reader *in, char ***ret, unsigned *ret_count)
 	unsigned n = get_count(in, 8);
 	*ret = calloc((size_t)n + 1, sizeof **ret);
 	if (!*ret) {
-		in->error = -ENOMEM;
+		zvm_reader_fail(in, -ENOMEM);
 		return;
 	}
 	for (; *ret_count < n && !in->error; ++*ret_count) {
@@ -178,20 +201,20 @@ static void get_dependency(struct zvm_reader *in, struct zvm_dependency *d)
 {
 	struct zvm_answer *a = &d->answer;
 	a->fd = -1;
-	d->question.kind = (enum zvm_ask_kind)zvm_read_number(in);
-	d->question.flags = (unsigned)zvm_read_number(in);
+	d->question.kind = (enum zvm_ask_kind)get_number(in, ZVM_ASK_OPEN);
+	d->question.flags = get_number(in, UINT32_MAX);
 	d->question.path = zvm_read_string(in);
-	a->error = (int)(int64_t)zvm_read_number(in);
-	a->mode = (uint32_t)zvm_read_number(in);
+	a->error = get_signed(in);
+	a->mode = get_number(in, UINT32_MAX);
 	a->size = zvm_read_number(in);
 	a->inode = zvm_read_number(in);
 	a->mtime = (int64_t)zvm_read_number(in);
 	a->text = get_text(in);
-	a->elsewhere = zvm_read_number(in) != 0;
-	a->has_content = zvm_read_number(in) != 0;
+	a->elsewhere = get_bool(in);
+	a->has_content = get_bool(in);
 	a->digest = get_digest(in);
 	if (d->question.kind != ZVM_ASK_LOOKUP && d->question.kind != ZVM_ASK_OPEN)
-		in->error = -EBADMSG;
+		zvm_reader_fail(in, -EBADMSG);
 }
 
 static struct zvm_output get_output(struct zvm_reader *in)
@@ -205,19 +228,19 @@ static void get_record(struct zvm_reader *in, struct zvm_record *r)
 {
 	zvm_autofree char *version = zvm_read_string(in);
 	if (!version || strcmp(version, RECORD_VERSION)) {
-		in->error = -EBADMSG;
+		zvm_reader_fail(in, -EBADMSG);
 		return;
 	}
-	r->end = (enum zvm_box_end)zvm_read_number(in);
-	r->exit_status = (int)zvm_read_number(in);
-	r->signal = (int)zvm_read_number(in);
-	r->failed = zvm_read_number(in) != 0;
+	r->end = (enum zvm_box_end)get_number(in, ZVM_END_SIGNAL);
+	r->exit_status = get_signed(in);
+	r->signal = get_signed(in);
+	r->failed = get_bool(in);
 	uint64_t *const numbers[] = {&r->nonce,        &r->wall_us,    &r->cpu_us,     &r->max_rss_kib,
 	                             &r->system_calls, &r->virtual_ns, &r->peak_memory};
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		*numbers[i] = zvm_read_number(in);
 	r->computed_at = (int64_t)zvm_read_number(in);
-	r->not_vetted = zvm_read_number(in) != 0;
+	r->not_vetted = get_bool(in);
 	r->out = get_output(in);
 	r->err = get_output(in);
 	r->message = get_text(in);
@@ -227,11 +250,11 @@ static void get_record(struct zvm_reader *in, struct zvm_record *r)
 	unsigned n = get_count(in, DEPENDENCY_LEAST);
 	r->dependencies = calloc((size_t)n + 1, sizeof *r->dependencies);
 	if (!r->dependencies)
-		in->error = -ENOMEM;
+		zvm_reader_fail(in, -ENOMEM);
 	while (!in->error && r->dependency_count < n)
 		get_dependency(in, &r->dependencies[r->dependency_count++]);
-	if (r->end != ZVM_END_EXIT && r->end != ZVM_END_SIGNAL)
-		in->error = -EBADMSG;
+	/* Only these two ends are remembered, and they are the first two. */
+	_Static_assert(ZVM_END_EXIT == 0 && ZVM_END_SIGNAL == 1, "get_number accepts what is remembered");
 }
 
 int zvm_record_decode(const void *data, size_t size, struct zvm_record **ret)
@@ -242,8 +265,8 @@ int zvm_record_decode(const void *data, size_t size, struct zvm_record **ret)
 		return -ENOMEM;
 	r->references = 1;
 	get_record(&in, r);
-	if (!in.error && in.left)
-		in.error = -EBADMSG;
+	if (in.left)
+		zvm_reader_fail(&in, -EBADMSG);
 	if (in.error) {
 		zvm_record_free(r);
 		return in.error;

@@ -6,7 +6,8 @@
  * change time cannot, so it is part of the key.
  *
  * The table on disk is one append-only file of fixed, checksummed lines, read once at the start; damaged or foreign
- * lines are skipped, and a file that has grown too large is started anew. Losing it costs only time.
+ * lines are skipped, the piece of a line that a crash or a full disk left at the end is cut off, and a file that has
+ * grown too large is started anew. Losing it costs only time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +42,7 @@ struct zvm_blobs {
 	pthread_rwlock_t lock; /* around table */
 	struct shortcut *table;
 	int file;
+	atomic_bool torn; /* the file ends with a piece of a line */
 	struct zvm_derived *derived;
 };
 
@@ -70,12 +72,9 @@ static void learn_locked(struct zvm_blobs *blobs, const struct zvm_file_identity
 
 static void load(struct zvm_blobs *blobs)
 {
-	struct stat st;
 	struct line lines[256];
 	uint64_t at = 0;
 	long n;
-	if (fstat(blobs->file, &st) == 0 && st.st_size > (off_t)FILE_MAX_BYTES && ftruncate(blobs->file, 0) < 0)
-		return;
 	while ((n = zvm_read_at(blobs->file, lines, sizeof lines, at)) >= (long)sizeof lines[0]) {
 		for (size_t i = 0; i < (size_t)n / sizeof lines[0]; i++) {
 			struct zvm_digest digest = {
@@ -85,6 +84,31 @@ static void load(struct zvm_blobs *blobs)
 		}
 		at += (uint64_t)n - (uint64_t)n % sizeof lines[0];
 	}
+}
+
+/* Behind a piece of a line every later one would be out of step. */
+static int repair(int file)
+{
+	struct stat st;
+	if (fstat(file, &st) < 0)
+		return -errno;
+	off_t whole = st.st_size > (off_t)FILE_MAX_BYTES ? 0 : st.st_size - st.st_size % (off_t)sizeof(struct line);
+	return whole == st.st_size || ftruncate(file, whole) == 0 ? 0 : -errno;
+}
+
+static void open_table(struct zvm_blobs *blobs)
+{
+	bool readonly = blobs->store->flags & ZVM_STORE_READONLY;
+	blobs->file = openat(blobs->store->directory, "stat/shortcuts",
+	                     readonly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (blobs->file < 0) /* without the file the table simply starts empty */
+		return;
+	if (!readonly && repair(blobs->file)) {
+		zvm_close_pointer(&blobs->file);
+		blobs->file = -1;
+		return;
+	}
+	load(blobs);
 }
 
 int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret)
@@ -99,9 +123,7 @@ int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret)
 		return r;
 	}
 	pthread_rwlock_init(&blobs->lock, NULL);
-	blobs->file = openat(store->directory, "stat/shortcuts", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (blobs->file >= 0)
-		load(blobs); /* without the file (read-only store) the table simply starts empty */
+	open_table(blobs);
 	*ret = blobs;
 	return 0;
 }
@@ -158,6 +180,16 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
 	return r == -ENODATA ? -EAGAIN : r;
 }
 
+/* One short append: whole, or cut off at the next start. After a piece nothing more is appended by this process. */
+static void append(struct zvm_blobs *blobs, const struct line *line)
+{
+	if (blobs->store->flags & ZVM_STORE_READONLY || blobs->file < 0 || atomic_load(&blobs->torn))
+		return;
+	ssize_t n = write(blobs->file, line, sizeof *line);
+	if (n > 0 && (size_t)n < sizeof *line)
+		atomic_store(&blobs->torn, true);
+}
+
 static void learn(struct zvm_blobs *blobs, const struct stat *st, const struct zvm_digest *digest)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
@@ -166,9 +198,7 @@ static void learn(struct zvm_blobs *blobs, const struct stat *st, const struct z
 	pthread_rwlock_wrlock(&blobs->lock);
 	learn_locked(blobs, &id, digest);
 	pthread_rwlock_unlock(&blobs->lock);
-	/* One short append: whole or, after a crash, skipped for its checksum. */
-	if (blobs->file >= 0 && write(blobs->file, &line, sizeof line) < 0)
-		return;
+	append(blobs, &line);
 }
 
 static int snapshot(struct zvm_blobs *blobs, int fd, const struct stat *before, struct zvm_digest *ret,
@@ -208,6 +238,11 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 		return r;
 	*ret_size = size;
 	return ret_fd ? zvm_store_object(blobs->store, ret, ret_fd, NULL) : 0;
+}
+
+int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd)
+{
+	return zvm_store_object(blobs->store, digest, ret_fd, NULL);
 }
 
 /* --- for the view --- */

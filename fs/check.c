@@ -5,27 +5,48 @@
  * fresh stat shows the same file (device, inode, size, mode, both times, and both older than two seconds when it was
  * remembered), the view would give the same answer: contents, type and permissions hang on these; the canonical inode
  * hangs on the path alone; what else there is in an answer is constant. A directory's listing changes its times. What
- * was absent must be absent still.
+ * was absent must be absent still, on a way without symbolic links, since the guest's view may follow those elsewhere.
+ *
+ * A link is another matter: the host follows it on the host, the guest in the guest's view, so that a package moved to
+ * another place with a link to it is the same file to one and gone to the other. Below /script, which its owner changes
+ * as he likes, only a way without links is believed.
  *
  * Only where that is not enough is the view asked: the first time in a process, and whenever the stat differs.
+ *
+ * A proof is a list of what is remembered about all dependencies of a run, each file once: a path asked for its content
+ * and its attributes is one stat, and what is missing below a directory that is itself missing is one look for that
+ * directory (a program looking for its locale in vain asks a dozen times). What is remembered never changes; it is
+ * counted, and goes when neither the table nor a proof holds it.
  */
 #include "check.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <zvm/cleanup.h>
 #include "store_internal.h"
 
 #define REMEMBERED_MAX 65536
 #define OLD_ENOUGH_S 2
+#define COVER_BACK 64
 
 struct remembered {
 	UT_hash_handle hh;
+	unsigned references; /* atomic: the table's and those of proofs */
+	bool absent;         /* answer.error says how; no identity */
 	struct zvm_file_identity id;
 	mode_t mode;
 	struct zvm_answer answer;
 	size_t key_size;
-	char key[]; /* kind, flags, host path */
+	char key[]; /* kind, flags, host path, NUL */
+};
+
+struct zvm_proof {
+	unsigned references; /* atomic */
+	const struct zvm_view *view;
+	unsigned count;
+	struct remembered *parts[];
 };
 
 struct zvm_checks {
@@ -45,10 +66,19 @@ int zvm_checks_open(struct zvm_blobs *blobs, struct zvm_checks **ret)
 	return 0;
 }
 
-static void forget(struct remembered *r)
+static void unref(struct remembered *r)
 {
+	if (__atomic_sub_fetch(&r->references, 1, __ATOMIC_ACQ_REL))
+		return;
 	zvm_answer_free(&r->answer);
 	free(r);
+}
+
+static struct remembered *ref(struct remembered *r)
+{
+	if (r)
+		__atomic_add_fetch(&r->references, 1, __ATOMIC_RELAXED);
+	return r;
 }
 
 void zvm_checks_close(struct zvm_checks *checks)
@@ -59,73 +89,157 @@ void zvm_checks_close(struct zvm_checks *checks)
 	HASH_ITER(hh, checks->table, r, next)
 	{
 		HASH_DEL(checks->table, r);
-		forget(r);
+		unref(r);
 	}
 	pthread_rwlock_destroy(&checks->lock);
 	free(checks);
 }
 
+/* --- what is remembered --- */
+
 struct key {
 	size_t size;
-	char bytes[4200];
+	char bytes[4096 + 256];
 };
 
-static bool build_key(const struct zvm_question *q, const char *host, struct key *key)
+/* Without a kind: that nothing is there, whoever asks. */
+#define KIND_NOTHING 0
+/* Beside the question's flags: links on the way are not believed. */
+#define NO_LINKS 0x40u
+
+static bool build_key(unsigned kind, unsigned flags, const char *host, struct key *key)
 {
-	size_t n = strlen(host);
+	size_t n = strlen(host) + 1;
 	if (n + 2 > sizeof key->bytes)
 		return false;
-	key->bytes[0] = (char)q->kind;
-	key->bytes[1] = (char)q->flags;
+	key->bytes[0] = (char)kind;
+	key->bytes[1] = (char)flags;
 	memcpy(key->bytes + 2, host, n);
 	key->size = n + 2;
 	return true;
 }
 
-/* 1 or 0 if the remembered answer decides, -ENOENT if nothing usable is remembered. */
-static int recall(struct zvm_checks *checks, const struct key *key, const struct stat *st,
-                  const struct zvm_answer *wanted)
+/* The file of the host that an answer hangs on. 0 or -errno; -ELOOP: a stat cannot tell. */
+static int stat_place(const char *key, struct stat *st)
 {
-	struct zvm_file_identity id = zvm_file_identity(st);
-	struct remembered *r;
-	int result = -ENOENT;
-	pthread_rwlock_rdlock(&checks->lock);
-	HASH_FIND(hh, checks->table, key->bytes, key->size, r);
-	if (r && !memcmp(&r->id, &id, sizeof id) && r->mode == st->st_mode)
-		result = zvm_answer_equal(&r->answer, wanted);
-	pthread_rwlock_unlock(&checks->lock);
-	return result;
+	unsigned flags = (unsigned char)key[1];
+	bool nofollow = flags & ZVM_ASK_NOFOLLOW;
+	if (!(flags & NO_LINKS))
+		return fstatat(AT_FDCWD, key + 2, st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) < 0 ? -errno : 0;
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC | (nofollow ? O_NOFOLLOW : 0u),
+	                       .resolve = RESOLVE_NO_SYMLINKS};
+	zvm_autofd int fd = (int)syscall(SYS_openat2, AT_FDCWD, key + 2, &how, sizeof how);
+	return fd < 0 || fstat(fd, st) < 0 ? -errno : 0;
 }
 
-static void remember(struct zvm_checks *checks, const struct key *key, const struct stat *st, struct zvm_answer *answer)
+static const char *host_of(const struct remembered *r)
 {
-	struct timespec now;
-	struct remembered *old, *r = NULL;
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (st->st_mtim.tv_sec + OLD_ENOUGH_S < now.tv_sec && st->st_ctim.tv_sec + OLD_ENOUGH_S < now.tv_sec)
-		r = calloc(1, sizeof *r + key->size);
-	if (!r)
-		return;
-	r->id = zvm_file_identity(st);
-	r->mode = st->st_mode;
-	r->answer = *answer;
-	r->key_size = key->size;
-	memcpy(r->key, key->bytes, key->size);
-	*answer = (struct zvm_answer){.fd = -1};
+	return r->key + 2;
+}
+
+static struct remembered *find(struct zvm_checks *checks, const struct key *key)
+{
+	struct remembered *r;
+	pthread_rwlock_rdlock(&checks->lock);
+	HASH_FIND(hh, checks->table, key->bytes, key->size, r);
+	ref(r);
+	pthread_rwlock_unlock(&checks->lock);
+	return r;
+}
+
+static void add(struct zvm_checks *checks, struct remembered *r)
+{
+	struct remembered *old;
 	pthread_rwlock_wrlock(&checks->lock);
-	HASH_FIND(hh, checks->table, key->bytes, key->size, old);
+	HASH_FIND(hh, checks->table, r->key, r->key_size, old);
 	if (!old && HASH_COUNT(checks->table) >= REMEMBERED_MAX)
 		old = checks->table;
 	if (old) {
 		HASH_DEL(checks->table, old);
-		forget(old);
+		unref(old);
 	}
 	HASH_ADD(hh, checks->table, key, r->key_size, r);
 	pthread_rwlock_unlock(&checks->lock);
 }
 
-/* --- contents that answer only from what is known --- */
+static int copy_answer(const struct zvm_answer *from, struct zvm_answer *to)
+{
+	*to = *from;
+	to->fd = -1;
+	to->text = from->text ? strdup(from->text) : NULL;
+	return from->text && !to->text ? -ENOMEM : 0;
+}
 
+static struct remembered *new_remembered(const struct key *key, const struct zvm_answer *answer)
+{
+	struct remembered *r = calloc(1, sizeof *r + key->size);
+	if (!r || copy_answer(answer, &r->answer)) {
+		free(r);
+		return NULL;
+	}
+	r->references = 1;
+	r->key_size = key->size;
+	memcpy(r->key, key->bytes, key->size);
+	return r;
+}
+
+static bool old_enough(const struct stat *st)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return st->st_mtim.tv_sec + OLD_ENOUGH_S < now.tv_sec && st->st_ctim.tv_sec + OLD_ENOUGH_S < now.tv_sec;
+}
+
+/* `st` was taken before the question was asked: a change in between shows the next time. */
+static void remember(struct zvm_checks *checks, const struct key *key, const struct stat *st,
+                     const struct zvm_answer *answer)
+{
+	struct remembered *r = old_enough(st) ? new_remembered(key, answer) : NULL;
+	if (!r)
+		return;
+	r->id = zvm_file_identity(st);
+	r->mode = st->st_mode;
+	add(checks, r);
+}
+
+static void remember_absent(struct zvm_checks *checks, const struct key *key, int error)
+{
+	struct zvm_answer answer = {.error = error, .fd = -1};
+	struct remembered *r = new_remembered(key, &answer);
+	if (!r)
+		return;
+	r->absent = true;
+	add(checks, r);
+}
+
+/* -ENOENT or -ENOTDIR: nothing is there, and no link on the way; anything else: that cannot be said. */
+static int look_for(const char *host)
+{
+	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS};
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, host, &how, sizeof how);
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
+static bool same_file(const struct remembered *r, const struct stat *st)
+{
+	struct zvm_file_identity id = zvm_file_identity(st);
+	return r->mode == st->st_mode && !memcmp(&r->id, &id, sizeof id);
+}
+
+static bool still_true(const struct remembered *r)
+{
+	struct stat st;
+	if (r->absent)
+		return look_for(host_of(r)) == r->answer.error;
+	return stat_place(r->key, &st) == 0 && same_file(r, &st);
+}
+
+/* --- one question --- */
+
+/* Contents that answer only from what is known. */
 static int known_file(void *context, int fd, const struct stat *st, struct zvm_digest *ret, uint64_t *ret_size,
                       int *ret_fd)
 {
@@ -135,41 +249,197 @@ static int known_file(void *context, int fd, const struct stat *st, struct zvm_d
 	return zvm_blob_quick(context, fd, st, ret) ? -EAGAIN : 0;
 }
 
-static int ask(struct zvm_checks *checks, const struct zvm_view *view, const struct zvm_question *q, bool quick,
-               struct zvm_answer *ret)
+static int ask_view(struct zvm_checks *checks, const struct zvm_view *view, const struct zvm_question *q, bool quick,
+                    bool want_fd, struct zvm_answer *ret, bool *pinned)
 {
-	struct zvm_contents contents = zvm_blobs_contents(checks->blobs), known = {.context = checks->blobs,
-	                                                                           .keep_file = known_file,
-	                                                                           .keep_bytes = contents.keep_bytes};
-	return zvm_view_ask(view, quick ? &known : &contents, q, false, ret, NULL);
+	struct zvm_contents contents = zvm_blobs_contents(checks->blobs);
+	if (quick)
+		contents.keep_file = known_file;
+	return zvm_view_ask(view, &contents, q, want_fd, ret, pinned);
 }
 
-int zvm_check_dependency(struct zvm_checks *checks, const struct zvm_view *view, const struct zvm_dependency *d,
-                         bool quick)
+/* Asks the view and remembers what it says. `key` NULL: the path has no place on the host to stat. */
+static int ask_and_remember(struct zvm_checks *checks, const struct zvm_view *view, const struct zvm_question *q,
+                            const struct key *key, bool quick, bool want_fd, struct zvm_answer *ret, bool *pinned)
+{
+	struct stat st;
+	bool pin = false;
+	bool there = key && stat_place(key->bytes, &st) == 0;
+	int r = ask_view(checks, view, q, quick, want_fd, ret, &pin);
+	if (pinned)
+		*pinned = pin;
+	if (r || pin || !key)
+		return r;
+	if (there)
+		remember(checks, key, &st, ret);
+	else if (ret->error && look_for(key->bytes + 2) == ret->error)
+		remember_absent(checks, key, ret->error);
+	return 0;
+}
+
+static bool place(const struct zvm_view *view, const struct zvm_question *q, struct key *key)
 {
 	zvm_autofree char *host = NULL;
-	struct stat st;
+	unsigned flags = q->flags | (strncmp(q->path, "/script/", 8) ? 0 : NO_LINKS);
+	return zvm_view_host_path(view, q->path, &host) == 0 && build_key(q->kind, flags, host, key);
+}
+
+/* 1 it holds, 0 not, or -errno. */
+static int check_one(struct zvm_checks *checks, const struct zvm_view *view, const struct zvm_dependency *d, bool quick)
+{
 	struct key key;
 	struct zvm_answer answer;
-	bool nofollow = d->question.flags & ZVM_ASK_NOFOLLOW;
-	bool placed = zvm_view_host_path(view, d->question.path, &host) == 0 && build_key(&d->question, host, &key);
-	/* What was absent is absent still if not even a link is there (a link may lead to where only the guest can
-	 * look). */
-	if (placed && d->answer.error && fstatat(AT_FDCWD, host, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    d->answer.error == -errno && (errno == ENOENT || errno == ENOTDIR))
+	bool placed = place(view, &d->question, &key);
+	struct remembered *r = placed ? find(checks, &key) : NULL;
+	if (r) {
+		int holds = zvm_answer_equal(&r->answer, &d->answer);
+		bool known = still_true(r);
+		unref(r);
+		if (known)
+			return holds;
+	}
+	int result = ask_and_remember(checks, view, &d->question, placed ? &key : NULL, quick, false, &answer, NULL);
+	if (result)
+		return result;
+	result = zvm_answer_equal(&answer, &d->answer);
+	zvm_answer_free(&answer);
+	return result;
+}
+
+int zvm_check_ask(struct zvm_checks *checks, const struct zvm_view *view, const struct zvm_question *q, bool want_fd,
+                  struct zvm_answer *ret, bool *pinned)
+{
+	struct key key;
+	/* Below /script a run's own script is pinned: what others were told is not for it. */
+	bool placed = strncmp(q->path, "/script", strlen("/script")) && place(view, q, &key);
+	struct remembered *r = placed ? find(checks, &key) : NULL;
+	if (pinned)
+		*pinned = false;
+	if (r && still_true(r)) {
+		int result = copy_answer(&r->answer, ret);
+		if (result == 0 && want_fd && ret->has_content)
+			result = zvm_blob_object(checks->blobs, &ret->digest, &ret->fd);
+		unref(r);
+		if (result == 0)
+			return 0;
+		zvm_answer_free(ret); /* the object is gone: the view has it stored anew */
+	} else if (r) {
+		unref(r);
+	}
+	return ask_and_remember(checks, view, q, placed ? &key : NULL, false, want_fd, ret, pinned);
+}
+
+/* --- proofs --- */
+
+struct zvm_proof *zvm_proof_ref(struct zvm_proof *proof)
+{
+	if (proof)
+		__atomic_add_fetch(&proof->references, 1, __ATOMIC_RELAXED);
+	return proof;
+}
+
+void zvm_proof_unref(struct zvm_proof *proof)
+{
+	if (!proof || __atomic_sub_fetch(&proof->references, 1, __ATOMIC_ACQ_REL))
+		return;
+	for (unsigned i = 0; i < proof->count; i++)
+		unref(proof->parts[i]);
+	free(proof);
+}
+
+static bool proof_holds(const struct zvm_proof *proof, const struct zvm_view *view)
+{
+	if (!proof || proof->view != view)
+		return false;
+	for (unsigned i = 0; i < proof->count; i++)
+		if (!still_true(proof->parts[i]))
+			return false;
+	return true;
+}
+
+/* That the highest missing directory on the way is missing; NULL if it just appeared. */
+static struct remembered *absence_of(struct zvm_checks *checks, const struct remembered *r)
+{
+	struct key key;
+	if (r->answer.error != -ENOENT || !build_key(KIND_NOTHING, 0, host_of(r), &key))
+		return NULL;
+	char *path = key.bytes + 2;
+	for (;;) {
+		char *slash = strrchr(path, '/');
+		if (!slash || slash == path)
+			break;
+		*slash = 0;
+		if (look_for(path) != -ENOENT) {
+			*slash = '/';
+			break;
+		}
+	}
+	key.size = strlen(path) + 3;
+	struct remembered *top = find(checks, &key);
+	if (top)
+		return top;
+	remember_absent(checks, &key, -ENOENT);
+	return find(checks, &key);
+}
+
+/* Questions about one file follow each other closely; a run that asked of 50,000 files must not be compared whole. */
+static bool covered(const struct zvm_proof *proof, const struct remembered *r)
+{
+	for (unsigned i = proof->count > COVER_BACK ? proof->count - COVER_BACK : 0; i < proof->count; i++) {
+		const struct remembered *other = proof->parts[i];
+		if (other == r)
+			return true;
+		if (!r->absent && !other->absent && other->key[1] == r->key[1] && !strcmp(host_of(other), host_of(r)) &&
+		    !memcmp(&other->id, &r->id, sizeof r->id))
+			return true;
+	}
+	return false;
+}
+
+/* Only if a stat proves every one of them; the caller has just found that they hold. */
+static struct zvm_proof *build_proof(struct zvm_checks *checks, const struct zvm_view *view,
+                                     const struct zvm_dependency *dependencies, unsigned count)
+{
+	struct zvm_proof *proof = calloc(1, sizeof *proof + count * sizeof proof->parts[0]);
+	if (!proof)
+		return NULL;
+	proof->references = 1;
+	proof->view = view;
+	for (unsigned i = 0; i < count; i++) {
+		struct key key;
+		struct remembered *r = place(view, &dependencies[i].question, &key) ? find(checks, &key) : NULL;
+		if (r && r->absent && r->answer.error == -ENOENT) {
+			struct remembered *top = absence_of(checks, r);
+			unref(r);
+			r = top;
+		} else if (r && !zvm_answer_equal(&r->answer, &dependencies[i].answer)) {
+			unref(r);
+			r = NULL;
+		}
+		if (!r) {
+			zvm_proof_unref(proof);
+			return NULL;
+		}
+		if (covered(proof, r))
+			unref(r);
+		else
+			proof->parts[proof->count++] = r;
+	}
+	return proof;
+}
+
+int zvm_check_dependencies(struct zvm_checks *checks, const struct zvm_view *view,
+                           const struct zvm_dependency *dependencies, unsigned count, bool quick,
+                           struct zvm_proof **proof)
+{
+	if (proof_holds(*proof, view))
 		return 1;
-	bool there = placed && fstatat(AT_FDCWD, host, &st, nofollow ? AT_SYMLINK_NOFOLLOW : 0) == 0;
-	if (there) {
-		int r = recall(checks, &key, &st, &d->answer);
-		if (r >= 0)
+	for (unsigned i = 0; i < count; i++) {
+		int r = check_one(checks, view, &dependencies[i], quick);
+		if (r <= 0)
 			return r;
 	}
-	int r = ask(checks, view, &d->question, quick, &answer);
-	if (r)
-		return r;
-	int holds = zvm_answer_equal(&answer, &d->answer);
-	if (there)
-		remember(checks, &key, &st, &answer);
-	zvm_answer_free(&answer);
-	return holds;
+	zvm_proof_unref(*proof);
+	*proof = build_proof(checks, view, dependencies, count);
+	return 1;
 }

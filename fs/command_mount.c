@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -75,21 +76,17 @@ static int add_script_directory(struct options *o, const char *path)
 
 static bool is_ignored(const char *option)
 {
-	static const char *const ignored[] = {"ro",       "auto",
-	                                      "noauto",   "user",
-	                                      "users",    "nouser",
-	                                      "owner",    "group",
-	                                      "nofail",   "_netdev",
-	                                      "defaults", "dev",
-	                                      "nodev",    "suid",
-	                                      "nosuid",   "exec",
-	                                      "noexec",   "atime",
-	                                      "noatime",  "relatime",
-	                                      "async",    "default_permissions"};
+	/* clang-format off */
+	static const char *const ignored[] = {
+		"ro", "rw", "auto", "noauto", "user", "users", "nouser", "owner", "noowner", "group", "nogroup", "nofail", "_netdev",
+		"defaults", "dev", "nodev", "suid", "nosuid", "exec", "noexec", "atime", "noatime", "diratime", "nodiratime",
+		"relatime", "norelatime", "strictatime", "lazytime", "nolazytime", "sync", "async", "dirsync", "silent", "loud",
+		"default_permissions"};
+	/* clang-format on */
 	for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
 		if (!strcmp(option, ignored[i]))
 			return true;
-	return !strncmp(option, "x-", 2) || !strncmp(option, "comment=", 8);
+	return !strncmp(option, "x-", 2) || !strncmp(option, "comment=", 8) || !strncmp(option, "user=", 5);
 }
 
 static int parse_positive(const char *text, unsigned long most, unsigned long *ret)
@@ -174,23 +171,30 @@ static int parse_options(struct options *o, char *list)
 	return -1;
 }
 
+enum { OPTION_SCRIPTS = 256, OPTION_INPUTS, OPTION_STORE };
+
 static int parse(int argc, char **argv, struct options *o)
 {
-	static const struct option long_options[] = {{"scripts", required_argument, NULL, 's'},
-	                                             {"inputs", required_argument, NULL, 'i'},
-	                                             {"store", required_argument, NULL, 'S'},
+	static const struct option long_options[] = {{"scripts", required_argument, NULL, OPTION_SCRIPTS},
+	                                             {"inputs", required_argument, NULL, OPTION_INPUTS},
+	                                             {"store", required_argument, NULL, OPTION_STORE},
 	                                             {"help", no_argument, NULL, 'h'},
 	                                             {NULL, 0, NULL, 0}};
 	int c, r = 0, status = -1;
-	bool helper = !strncmp(basename(argv[0]), "mount.", 6);
+	/* As mount(8)'s helper: -f is its own, to pretend; -n, -s, -v and -t TYPE say nothing to us. */
+	bool helper = !strncmp(basename(argv[0]), "mount.", 6), pretend = false;
 	optind = 1;
-	while (status < 0 && (c = getopt_long(argc, argv, "fdho:", long_options, NULL)) >= 0) {
+	while (status < 0 && (c = getopt_long(argc, argv, helper ? "fdho:nsvt:" : "fdho:", long_options, NULL)) >= 0) {
 		switch (c) {
-		case 's': r = add_script_directory(o, optarg); break;
-		case 'i': r = replace(&o->inputs, optarg); break;
-		case 'S': r = replace(&o->store, optarg); break;
+		case OPTION_SCRIPTS: r = add_script_directory(o, optarg); break;
+		case OPTION_INPUTS: r = replace(&o->inputs, optarg); break;
+		case OPTION_STORE: r = replace(&o->store, optarg); break;
 		case 'd': o->debug = o->foreground = true; break;
-		case 'f': o->foreground = true; break;
+		case 'f': *(helper ? &pretend : &o->foreground) = true; break;
+		case 'n':
+		case 's':
+		case 'v':
+		case 't': break;
 		case 'o': status = parse_options(o, optarg); break;
 		case 'h': print_help(); return 0;
 		default: fprintf(stderr, "`zvm mount --help` lists the options\n"); return 2;
@@ -207,7 +211,7 @@ static int parse(int argc, char **argv, struct options *o)
 	if (argc - optind != 1)
 		return zvm_complain(2, "mount", "name one MOUNTPOINT; `zvm mount --help` shows how");
 	r = r ? r : replace(&o->mountpoint, argv[optind]);
-	return r ? zvm_complain(TROUBLE, "mount", "%s", strerror(-r)) : -1;
+	return r ? zvm_complain(TROUBLE, "mount", "%s", strerror(-r)) : pretend ? 0 : -1;
 }
 
 /* --- checks, each with what to do about it --- */
@@ -380,12 +384,23 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	return status;
 }
 
+/* Every waiting reader and every open file costs a descriptor, and the usual soft limit is made for select(). */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 static int run_daemon(struct options *o)
 {
 	struct zvm_store *store;
 	struct zvm_launcher *launcher;
 	zvm_autofree char *reason = NULL;
 	signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
 	openlog("zvm", LOG_PID | (o->foreground ? LOG_PERROR : 0), LOG_DAEMON);
 	int r = zvm_store_open(o->store, ZVM_STORE_CREATE, &store, &reason);
 	if (r)

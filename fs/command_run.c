@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include <zvm/command.h>
 #include <zvm/engine.h>
 #include "content.h"
+#include "verify.h"
 
 #define SCRIPTS_MAX 64
 #define EXIT_TIME 124
@@ -26,22 +28,30 @@ struct options {
 	unsigned script_count;
 	const char *store;
 	bool no_cache, stats, any_exit;
+	FILE *trace;
+	unsigned verify;        /* how many runs to compare; 0: only run */
+	int pool;               /* boxes kept waiting; 0: none, -1: not said */
 	char *spec;             /* owned */
 	char *script_directory; /* of a script given with a slash; owned */
 };
 
 static void print_help(void)
 {
-	puts("usage: zvm run [--no-cache] [--store DIR] [--scripts DIR]... [--stats] SPEC [<INPUT]\n\n"
+	puts("usage: zvm run [--no-cache] [--store DIR] [--scripts DIR]... [--stats] [--trace FILE] SPEC [<INPUT]\n"
+	     "       zvm run --verify N [--store DIR] [--scripts DIR]... SPEC [<INPUT]\n\n"
 	     "Runs SPEC (\"sort | uniq -c\", \"count.py -v\", \"./count.py\") once in a box, with standard input as "
 	     "its input.\n"
 	     "A stored result of the same run is given instead of running, unless --no-cache.\n\n"
 	     "  --no-cache       compute in any case and remember nothing\n"
 	     "  --store DIR      where results are kept (default: $XDG_CACHE_HOME/zvm)\n"
 	     "  --scripts DIR    look scripts up here, before /usr/local/bin, /usr/bin and /bin; may be repeated\n"
-	     "  --stats          print the counters to stderr afterwards\n\n"
-	     "Exit status: the program's; 124 time limit, 125 zvm failed, 126 not runnable, 127 not found, 128+n "
-	     "signal n.");
+	     "  --stats          print the counters to stderr afterwards\n"
+	     "  --trace FILE     write a line for each system call to FILE; implies --no-cache\n"
+	     "  --pool N         keep N boxes waiting, for the stages of a pipeline (default: 1)\n"
+	     "  --verify N       run it N times under different circumstances and compare output, exit status and\n"
+	     "                   system calls; print the output once if all agree, else where they part\n\n"
+	     "Exit status: the program's; 124 time limit, 125 zvm failed or the runs of --verify differ, 126 not "
+	     "runnable,\n127 not found, 128+n signal n.");
 }
 
 /* "./count.py -v" names a file: its directory becomes the scripts directory. */
@@ -63,15 +73,52 @@ static int split_path(struct options *o, const char *spec)
 	return o->spec ? 0 : -ENOMEM;
 }
 
+/* A number between the two, or -1. */
+static int parse_number(const char *text, int least, int most)
+{
+	char *end;
+	errno = 0;
+	long n = strtol(text, &end, 10);
+	return errno || end == text || *end || n < least || n > most ? -1 : (int)n;
+}
+
+static int parse_counts(struct options *o, int option, const char *text)
+{
+	int n = option == 'v' ? parse_number(text, 2, ZVM_VERIFY_MAX) : parse_number(text, 0, 16);
+	if (n < 0)
+		return zvm_complain(2, "run", "%s takes a number from %s", option == 'v' ? "--verify" : "--pool",
+		                    option == 'v' ? "2 to 1000" : "0 to 16");
+	if (option == 'v')
+		o->verify = (unsigned)n;
+	else
+		o->pool = n;
+	return -1;
+}
+
+static int open_trace(struct options *o, const char *path)
+{
+	if (o->trace)
+		fclose(o->trace);
+	o->trace = fopen(path, "we");
+	o->no_cache = true;
+	return o->trace ? -1 : zvm_complain(EXIT_TROUBLE, "run", "%s: %s", path, strerror(errno));
+}
+
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct options *o)
 {
 	static const struct option long_options[] = {
-	        {"no-cache", no_argument, NULL, 'n'},      {"store", required_argument, NULL, 's'},
-	        {"scripts", required_argument, NULL, 'd'}, {"stats", no_argument, NULL, 't'},
-	        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+	        {"no-cache", no_argument, NULL, 'n'},
+	        {"store", required_argument, NULL, 's'},
+	        {"scripts", required_argument, NULL, 'd'},
+	        {"stats", no_argument, NULL, 't'},
+	        {"trace", required_argument, NULL, 'T'},
+	        {"pool", required_argument, NULL, 'p'},
+	        {"verify", required_argument, NULL, 'v'},
+	        {"help", no_argument, NULL, 'h'},
+	        {NULL, 0, NULL, 0},
 	};
-	int c;
+	int c, status = -1;
 	optind = 1;
 	while ((c = getopt_long(argc, argv, "+h", long_options, NULL)) >= 0) {
 		switch (c) {
@@ -83,10 +130,17 @@ static int parse(int argc, char **argv, struct options *o)
 			o->scripts[o->script_count++] = optarg;
 			break;
 		case 't': o->stats = true; break;
+		case 'T': status = open_trace(o, optarg); break;
+		case 'p':
+		case 'v': status = parse_counts(o, c, optarg); break;
 		case 'h': print_help(); return 0;
 		default: fprintf(stderr, "`zvm run --help` lists the options\n"); return 2;
 		}
+		if (status >= 0)
+			return status;
 	}
+	if (o->verify && (o->stats || o->trace || o->pool >= 0))
+		return zvm_complain(2, "run", "--verify goes with none of --stats, --trace and --pool");
 	if (argc - optind != 1)
 		return zvm_complain(2, "run", "name one SPEC, in quotes if it has spaces; `zvm run --help` shows how");
 	int r = split_path(o, argv[optind]);
@@ -100,16 +154,15 @@ static int take_input(struct zvm_store *store, int *ret)
 {
 	struct stat st;
 	char buffer[65536];
-	if (fstat(STDIN_FILENO, &st) < 0) {
-		*ret = open("/dev/null", O_RDONLY | O_CLOEXEC);
-		st.st_mode = 0;
-	} else if (S_ISREG(st.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0) {
+	if (fstat(STDIN_FILENO, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) && lseek(STDIN_FILENO, 0, SEEK_CUR) == 0) {
 		*ret = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
 		return *ret < 0 ? -errno : 0;
 	}
 	zvm_autofd int fd = -1;
 	int r = zvm_store_begin(store, &fd);
-	while (r == 0 && st.st_mode) {
+	while (r == 0) {
 		ssize_t n = read(STDIN_FILENO, buffer, sizeof buffer);
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -215,6 +268,15 @@ static int give(const struct zvm_result *result)
 	return r ? zvm_complain(EXIT_TROUBLE, "run", "cannot write the result: %s", strerror(-r)) : status;
 }
 
+/* A guest that has taken its monitor over writes these lines: nothing of them may reach a terminal as it is. */
+static void write_trace(void *context, const char *line, size_t length)
+{
+	FILE *to = context;
+	for (size_t i = 0; i < length; i++)
+		putc(line[i] < ' ' || line[i] > '~' ? '?' : line[i], to);
+	putc('\n', to);
+}
+
 static void print_stats(struct zvm_engine *engine)
 {
 	zvm_autofree char *text = NULL;
@@ -229,7 +291,14 @@ static int run_with(const struct options *o, struct zvm_store *store, struct zvm
 	struct zvm_engine *engine;
 	zvm_autofd int input = -1;
 	struct zvm_engine_options options = {
-	        .store = store, .launcher = launcher, .scripts = o->scripts, .max_jobs = 1, .no_cache = o->no_cache};
+	        .store = store,
+	        .launcher = launcher,
+	        .scripts = o->scripts,
+	        .max_jobs = 1,
+	        .no_cache = o->no_cache,
+	        .trace = o->trace ? write_trace : NULL,
+	        .trace_context = o->trace,
+	};
 	int r = zvm_engine_open(&options, &engine);
 	if (r)
 		return zvm_complain(EXIT_TROUBLE, "run", "cannot start: %s", strerror(-r));
@@ -244,10 +313,32 @@ static int run_with(const struct options *o, struct zvm_store *store, struct zvm
 	return status;
 }
 
+static int start_and_run(const struct options *o, struct zvm_store *store, const struct zvm_spec *spec)
+{
+	struct zvm_launcher *launcher;
+	struct zvm_launcher_options options = {.pool = o->pool > 0 ? (unsigned)o->pool : 1, .fresh = o->pool == 0};
+	int r = zvm_launcher_start(&options, &launcher);
+	if (r)
+		return zvm_complain(EXIT_TROUBLE, "run", "no box can be made here: %s; `zvm doctor` may tell why",
+		                    strerror(-r));
+	int status = run_with(o, store, launcher, spec);
+	zvm_launcher_stop(launcher);
+	return status;
+}
+
+static int verify(const struct options *o, struct zvm_store *store)
+{
+	zvm_autofd int input = -1;
+	int r = take_input(store, &input);
+	if (r)
+		return zvm_complain(EXIT_TROUBLE, "run", "cannot read the input: %s", strerror(-r));
+	struct zvm_verify request = {o->verify, store, o->scripts, o->spec, input};
+	return zvm_verify_run(&request);
+}
+
 static int open_and_run(const struct options *o, const char *path)
 {
 	struct zvm_store *store;
-	struct zvm_launcher *launcher;
 	struct zvm_spec *spec;
 	zvm_autofree char *reason = NULL;
 	int r = zvm_spec_parse(o->spec, &spec);
@@ -258,12 +349,7 @@ static int open_and_run(const struct options *o, const char *path)
 		zvm_spec_free(spec);
 		return zvm_complain(EXIT_TROUBLE, "run", "%s: %s", reason ? reason : path, strerror(-r));
 	}
-	r = zvm_launcher_start(&(struct zvm_launcher_options){.pool = 1}, &launcher);
-	int status = r ? zvm_complain(EXIT_TROUBLE, "run", "no box can be made here: %s; `zvm doctor` may tell why",
-	                              strerror(-r))
-	               : run_with(o, store, launcher, spec);
-	if (r == 0)
-		zvm_launcher_stop(launcher);
+	int status = o->verify ? verify(o, store) : start_and_run(o, store, spec);
 	zvm_store_close(store);
 	zvm_spec_free(spec);
 	return status;
@@ -271,7 +357,7 @@ static int open_and_run(const struct options *o, const char *path)
 
 int zvm_command_run(int argc, char **argv)
 {
-	struct options o = {0};
+	struct options o = {.pool = -1};
 	zvm_autofree char *default_store = NULL;
 	int status = parse(argc, argv, &o);
 	if (status < 0) {
@@ -284,6 +370,8 @@ int zvm_command_run(int argc, char **argv)
 		else
 			status = open_and_run(&o, o.store ? o.store : default_store);
 	}
+	if (o.trace && fclose(o.trace) && status != EXIT_TROUBLE)
+		status = zvm_complain(EXIT_TROUBLE, "run", "cannot write the trace: %s", strerror(errno));
 	free(o.spec);
 	free(o.script_directory);
 	return status;

@@ -108,8 +108,11 @@ int zvm_derived_open(struct zvm_store *store, struct zvm_derived **ret)
 		return -ENOMEM;
 	d->store = store;
 	pthread_mutex_init(&d->lock, NULL);
-	d->file = openat(store->directory, "stat/derived", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (d->file >= 0 && fstat(d->file, &st) == 0 && st.st_size > (off_t)FILE_MAX_BYTES && ftruncate(d->file, 0) < 0)
+	bool readonly = store->flags & ZVM_STORE_READONLY;
+	d->file = openat(store->directory, "stat/derived",
+	                 readonly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (!readonly && d->file >= 0 && fstat(d->file, &st) == 0 && st.st_size > (off_t)FILE_MAX_BYTES &&
+	    ftruncate(d->file, 0) < 0)
 		close_file(d);
 	*ret = d;
 	return 0;

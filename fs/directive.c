@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #define LINES_MAX 20
 #define LINE_LENGTH_MAX 4096
 #define TIMEOUT_MAX (7ul * 24 * 3600)
+#define SIZE_MAX_BYTES (1ull << 50) /* beyond any machine, and sums of it with other sizes do not wrap */
 
 static int parse_number(const char *text, unsigned long most, unsigned long *ret)
 {
@@ -27,11 +29,8 @@ static int parse_number(const char *text, unsigned long most, unsigned long *ret
 
 static int parse_statuses(char *value, struct zvm_directives *d)
 {
-	char *save = NULL;
 	memset(d->ok, 0, sizeof d->ok);
-	if (!*value || value[strlen(value) - 1] == ',')
-		return -EINVAL;
-	for (char *word = strtok_r(value, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+	for (char *word; (word = strsep(&value, ","));) { /* an empty word is no number */
 		unsigned long status;
 		int r = parse_number(word, 255, &status);
 		if (r)
@@ -60,7 +59,7 @@ static int parse_environment(const char *value, struct zvm_directives *d)
 static int parse_bytes(const char *value, unsigned long long *ret)
 {
 	int r = zvm_parse_size(value, ret);
-	return r ? r : *ret ? 0 : -EINVAL;
+	return r ? r : *ret && *ret <= SIZE_MAX_BYTES ? 0 : -EINVAL;
 }
 
 static int parse_directive(char *word, struct zvm_directives *d)
@@ -99,24 +98,49 @@ static char *directive_text(char *line)
 	return NULL;
 }
 
-static int parse_line(char *line, unsigned number, struct zvm_directives *d, char **ret_reason)
+__attribute__((format(printf, 2, 3))) static int refuse(char **ret_reason, const char *format, ...)
 {
-	char *save = NULL, *text = directive_text(line);
-	if (!text)
-		return 0;
+	va_list arguments;
+	if (!ret_reason)
+		return -EINVAL;
+	va_start(arguments, format);
+	if (vasprintf(ret_reason, format, arguments) < 0)
+		*ret_reason = NULL;
+	va_end(arguments);
+	return -EINVAL;
+}
+
+static int parse_words(char *text, unsigned number, struct zvm_directives *d, char **ret_reason)
+{
+	char *save = NULL;
 	for (char *word = strtok_r(text, " \t\r", &save); word; word = strtok_r(NULL, " \t\r", &save)) {
 		zvm_autofree char *copy = strdup(word);
 		int r = copy ? parse_directive(word, d) : -ENOMEM;
-		if (r == -EINVAL && ret_reason &&
-		    asprintf(ret_reason,
-		             "line %u: \"%s\" is not a directive (ok=0,1 timeout=SECONDS memory=SIZE output=SIZE "
-		             "env=NAME=VALUE)",
-		             number, copy) < 0)
-			*ret_reason = NULL;
+		if (r == -EINVAL)
+			return refuse(ret_reason,
+			              "line %u: \"%s\" is not a directive (ok=0,1 timeout=SECONDS memory=SIZE "
+			              "output=SIZE env=NAME=VALUE)",
+			              number, copy);
 		if (r)
 			return r;
 	}
 	return 0;
+}
+
+/* Of a directive line nothing may be lost: cut short, a value would be another one than was written. */
+static int parse_line(const char *start, size_t length, unsigned number, struct zvm_directives *d, char **ret_reason)
+{
+	char line[LINE_LENGTH_MAX];
+	size_t kept = length < sizeof line - 1 ? length : sizeof line - 1;
+	memcpy(line, start, kept);
+	line[kept] = 0;
+	char *text = directive_text(line);
+	if (!text)
+		return 0;
+	if (strlen(line) < length)
+		return refuse(ret_reason, "line %u: a directive line is text of at most %d bytes", number,
+		              LINE_LENGTH_MAX - 1);
+	return parse_words(text, number, d, ret_reason);
 }
 
 int zvm_directives_parse(const char *script, size_t size, struct zvm_directives *ret, char **ret_reason)
@@ -127,13 +151,9 @@ int zvm_directives_parse(const char *script, size_t size, struct zvm_directives 
 	if (size < 2 || memcmp(script, "#!", 2))
 		return 0;
 	for (unsigned number = 1; size && number <= LINES_MAX; number++) {
-		char line[LINE_LENGTH_MAX];
 		const char *end = memchr(script, '\n', size);
 		size_t length = end ? (size_t)(end - script) : size;
-		size_t kept = length < sizeof line - 1 ? length : sizeof line - 1;
-		memcpy(line, script, kept);
-		line[kept] = 0;
-		int r = strlen(line) == kept ? parse_line(line, number, ret, ret_reason) : 0;
+		int r = parse_line(script, length, number, ret, ret_reason);
 		if (r) {
 			zvm_directives_free(ret);
 			return r;

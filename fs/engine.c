@@ -189,6 +189,7 @@ static void fly(struct zvm_engine *engine, struct zvm_flight *f)
 	answer(tickets, result);
 	zvm_result_unref(result);
 	free_flight(f);
+	zvm_store_make_spares(engine->options.store);
 }
 
 static void *worker_main(void *context)

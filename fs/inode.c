@@ -176,8 +176,16 @@ int zvm_inode_bind(struct zvm_inodes *inodes, struct zvm_inode *inode, struct zv
 	int r = 0;
 	*ret_new = false;
 	pthread_mutex_lock(&inodes->lock);
+	bool bound = inode->result != NULL;
+	pthread_mutex_unlock(&inodes->lock);
+	/* The kernel remembers as many inodes as it has memory for: none may hold a descriptor. */
+	struct zvm_result *summary = bound ? NULL : zvm_result_summary(result, inode->tree == ZVM_TREE_INFO);
+	if (!bound && !summary)
+		return -ENOMEM;
+	pthread_mutex_lock(&inodes->lock);
 	if (!inode->result) {
-		inode->result = zvm_result_ref(result);
+		inode->result = summary;
+		summary = NULL;
 		inode->nonce = result->nonce;
 		build_key(&key, inode->kind, inode->tree, inode->spec ? inode->spec->text : "", inode->path);
 		if (!key.error)
@@ -188,5 +196,6 @@ int zvm_inode_bind(struct zvm_inodes *inodes, struct zvm_inode *inode, struct zv
 		r = -ESTALE;
 	}
 	pthread_mutex_unlock(&inodes->lock);
+	zvm_result_unref(summary);
 	return r;
 }

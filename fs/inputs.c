@@ -12,6 +12,8 @@
 #include <zvm/cleanup.h>
 #include <zvm/inputs.h>
 
+#define AGAIN_MAX 1000
+
 struct zvm_inputs {
 	int directory;
 	bool follow;
@@ -63,11 +65,32 @@ static bool is_hidden(const struct zvm_inputs *inputs, const char *path)
 	return n && !strncmp(path, inputs->hidden, n) && (!path[n] || path[n] == '/');
 }
 
+/* Names and single slashes between them: with `.` or `..` in it, a path could mean the mount without naming it. */
+static bool is_plain(const char *path)
+{
+	while (*path) {
+		size_t length = strcspn(path, "/");
+		if (!length || (length <= 2 && !strncmp(path, "..", length)))
+			return false;
+		path += length;
+		if (*path == '/' && !*++path)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Where a link holds `..`, the kernel says EAGAIN whenever something, anywhere, was renamed or mounted at the same
+ * time, for it can no longer be sure that the way stayed beneath.
+ */
 static int open_how(const struct zvm_inputs *inputs, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {.flags = (uint64_t)flags | O_CLOEXEC, .resolve = resolve};
-	int fd = (int)syscall(SYS_openat2, inputs->directory, *path ? path : ".", &how, sizeof how);
-	return fd < 0 ? -errno : fd;
+	for (int tries = 0;; tries++) {
+		int fd = (int)syscall(SYS_openat2, inputs->directory, *path ? path : ".", &how, sizeof how);
+		if (fd >= 0 || errno != EAGAIN || tries == AGAIN_MAX)
+			return fd < 0 ? -errno : fd;
+	}
 }
 
 /*
@@ -77,7 +100,7 @@ static int open_how(const struct zvm_inputs *inputs, const char *path, int flags
 static int open_input(const struct zvm_inputs *inputs, const char *path, int flags)
 {
 	uint64_t resolve = RESOLVE_NO_MAGICLINKS | (inputs->follow ? 0 : RESOLVE_BENEATH);
-	if (is_hidden(inputs, path))
+	if (!is_plain(path) || is_hidden(inputs, path))
 		return -ENOENT;
 	int fd = open_how(inputs, path, flags, resolve | RESOLVE_NO_XDEV);
 	if (fd == -EXDEV)
@@ -152,7 +175,13 @@ int zvm_inputs_list(struct zvm_inputs *inputs, const char *path, struct zvm_inpu
 		return -ENOMEM;
 	}
 	int r = 0;
-	for (struct dirent *d; r == 0 && (d = readdir(dir));) {
+	while (r == 0) {
+		errno = 0;
+		struct dirent *d = readdir(dir);
+		if (!d) {
+			r = -errno; /* half a listing is none */
+			break;
+		}
 		int kind = classify(inputs, path, d);
 		if (!kind)
 			continue;

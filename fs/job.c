@@ -201,17 +201,19 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 	default:
 		if (o->error == -ENOSPC)
 			return say(w->story, -ENOSPC, "the store is full");
-		return say(w->story, -EIO, o->message ? o->message : "the box broke down; see the log");
+		return say(w->story, o->error == -ENOMEM ? o->error : -EIO,
+		           o->message ? o->message : "the box broke down; see the log");
 	}
 }
 
 /* Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. */
-static int commit_output(struct zvm_engine *engine, int fd, struct zvm_output *ret)
+static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *ret)
 {
 	struct stat st;
-	if (fstat(fd, &st) == 0 && st.st_size == 0) {
+	if (fstat(*fd, &st) == 0 && st.st_size == 0) {
 		zvm_memory_hash("", 0, &ret->digest);
 		ret->size = 0;
+		zvm_store_recycle(engine->options.store, fd);
 		return 0;
 	}
 	return zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
@@ -224,8 +226,8 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 	int r = zvm_record_of_outcome(o, &record);
 	if (r)
 		return r;
-	r = commit_output(w->engine, *out_fd, &record->out);
-	r = r ? r : commit_output(w->engine, *err_fd, &record->err);
+	r = commit_output(w->engine, out_fd, &record->out);
+	r = r ? r : commit_output(w->engine, err_fd, &record->err);
 	if (r) {
 		zvm_record_free(record);
 		return r;
@@ -271,6 +273,7 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	struct zvm_box_request request = {
 	        .view = view,
 	        .contents = &contents,
+	        .asker = zvm_records_asker(engine->records),
 	        .script = w->script->guest_path,
 	        .script_fd = script_fd,
 	        .script_digest = w->script->digest,
@@ -281,6 +284,8 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	        .stdout_fd = out_fd,
 	        .stderr_fd = err_fd,
 	        .cancel_fd = w->cancel_fd,
+	        .trace = engine->options.trace,
+	        .trace_context = engine->options.trace_context,
 	};
 	r = zvm_action_seed(&w->action, request.seed);
 	if (r)
@@ -323,6 +328,27 @@ static int action_address(const struct zvm_action *action, struct zvm_digest *re
 	return r;
 }
 
+/* The last line of a stage's trace: how it ended, and the name of what it wrote. */
+static void trace_end(const struct work *w)
+{
+	char line[256], digest[ZVM_DIGEST_TEXT];
+	const struct zvm_engine_options *options = &w->engine->options;
+	const struct zvm_record *record = w->story->record;
+	int n;
+	if (!options->trace)
+		return;
+	if (record) {
+		zvm_digest_format(&record->out.digest, digest);
+		n = snprintf(line, sizeof line, ZVM_TRACE_END "%.80s: %s %d, stdout %s", w->story->name,
+		             record->signal ? "signal" : "exit status",
+		             record->signal ? record->signal : record->exit_status, digest);
+	} else {
+		n = snprintf(line, sizeof line, ZVM_TRACE_END "%.80s: no result: %s", w->story->name,
+		             strerror(-w->story->error));
+	}
+	options->trace(options->trace_context, line, (size_t)n);
+}
+
 /* A stored run that still holds, or a new one. */
 static int find_or_run(struct work *w)
 {
@@ -344,6 +370,8 @@ static int find_or_run(struct work *w)
 			continue; /* somebody has just computed it: look again */
 		atomic_fetch_add(&engine->counters.misses, 1);
 		r = run(w);
+		if (r == 0)
+			trace_end(w);
 		release(engine, &mine);
 		return r;
 	}

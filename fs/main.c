@@ -1,6 +1,10 @@
 /* zvm: finds the subcommand and gets out of its way. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <zvm/command.h>
 
 static const struct zvm_command commands[] = {
@@ -50,8 +54,31 @@ static int help(int argc, char **argv)
 	return 0;
 }
 
+/* A descriptor that we open must not become our standard input or output: those may have been closed. */
+static int open_standard(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -errno : close(fd);
+}
+
+/* Boxes ask for many files at once, whatever the shell that started us thinks enough. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	allow_descriptors();
+	if (open_standard() < 0)
+		return 125;
 	if (is_mount_helper(argv[0]))
 		return zvm_command_mount(argc, argv);
 	if (argc < 2) {

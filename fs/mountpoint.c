@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
@@ -65,8 +65,9 @@ enum zvm_mountpoint zvm_mountpoint_look(const char *path)
 
 int zvm_mountpoint_is_stale(const char *path)
 {
-	struct stat st;
-	return stat(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+	struct statfs st;
+	/* Attributes may be cached; this the kernel always asks. */
+	return statfs(path, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 static int run_fusermount(const char *path, int lazy)

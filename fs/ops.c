@@ -2,11 +2,12 @@
  * The FUSE side: names, attributes, and the session. Thin: what a name means is inputs.c and the engine, what an inode
  * is inode.c.
  *
- * When the kernel asks for what. Every path walk asks LOOKUP for the last component (files are never cached by name), a
- * stat then GETATTR (attributes are never cached before there is a result), an open OPEN. LOOKUP of a bound inode that
- * nobody has open answers from memory; GETATTR and OPEN compare with what is true now, and say ESTALE if the inode
- * speaks of an old result: the kernel then walks again and LOOKUP gives it a new inode. While somebody has it open,
- * fstat must go on telling of the old one, so then LOOKUP does the comparing.
+ * When the kernel asks for what. Every path walk asks LOOKUP for the last component (files are never cached by name).
+ * LOOKUP of an inode that is bound to a result compares it with what is true now: if it speaks of an old one, the name
+ * gets a new inode, and who holds the old one goes on reading it. As long as the walk's LOOKUP was right, attributes of
+ * a bound inode may be cached: no result ever changes. Attributes of an inode without a result never are, so GETATTR
+ * follows for a stat, for permissions, and for a read to the end; it looks whether there is a result by now. OPEN
+ * compares once more, for there are ways to open without a walk.
  *
  * Handlers never wait: what takes time is answered from an engine thread (ops_open.c).
  */
@@ -22,6 +23,7 @@
 #include <zvm/cleanup.h>
 
 #define DIRECTORY_TIMEOUT 1.0
+#define BOUND_TIMEOUT 1.0
 
 enum { NUMBER_README = 2, NUMBER_STATS, NUMBER_CAS, NUMBER_TREE };
 
@@ -98,51 +100,65 @@ static void text_attributes(struct stat *st, uint64_t number, uint64_t size)
 	                    .st_blocks = (blkcnt_t)((size + 511) / 512)};
 }
 
-/* Who may read what the script makes of the input: who may read the input and read or run the script. */
-static mode_t readable_mode(struct zvm_mount *mount, const struct zvm_spec *spec, const struct stat *input)
+/* Who may read what scripts make of an input: who may read the input, and read or run each script. */
+static mode_t scripts_mode(struct zvm_mount *mount, const struct zvm_spec *spec)
 {
-	mode_t mode = input->st_mode & 0444;
+	mode_t mode = 0444;
 	for (unsigned i = 0; i < spec->stage_count; i++) {
 		struct stat script;
 		if (zvm_engine_find_script(mount->engine, spec->stages[i].words[0], &script, NULL) != -ENOENT)
-			mode &= (script.st_mode | script.st_mode << 2) & 0444;
+			mode &= script.st_mode | script.st_mode << 2;
 	}
 	return mode;
 }
 
-static void result_attributes(enum zvm_tree tree, struct zvm_result *result, struct stat *st)
+static uint64_t info_size(struct zvm_result *result)
 {
 	int fd;
-	uint64_t size = tree == ZVM_TREE_ERR ? result->err_size : result->out_size;
-	if (tree == ZVM_TREE_INFO && zvm_result_info(result, &fd, &size))
-		size = 0;
+	uint64_t size;
+	return !result->story ? result->info_size : zvm_result_info(result, &fd, &size) ? 0 : size;
+}
+
+static void result_attributes(enum zvm_tree tree, struct zvm_result *result, struct stat *st)
+{
+	uint64_t size = tree == ZVM_TREE_ERR    ? result->err_size
+	                : tree == ZVM_TREE_INFO ? info_size(result)
+	                                        : result->out_size;
 	st->st_size = (off_t)size;
 	st->st_blocks = (blkcnt_t)((size + 511) / 512);
 	st->st_mtime = st->st_ctime = st->st_atime = result->computed_at;
 }
 
-/* A file of the trees; result NULL: not computed. -ENOENT if the input has
- * gone and there is no result to speak for it. */
+/* A file of the trees; input NULL: it has gone; result NULL: not computed. */
+static void fill_attributes(struct zvm_mount *mount, struct zvm_inode *inode, const struct stat *input,
+                            struct zvm_result *result, struct stat *st)
+{
+	if (input) {
+		mode_t scripts = result ? result->script_mode : scripts_mode(mount, inode->spec);
+		*st = (struct stat){.st_ino = inode->number,
+		                    .st_mode = S_IFREG | (input->st_mode & scripts),
+		                    .st_nlink = 1,
+		                    .st_uid = input->st_uid,
+		                    .st_gid = input->st_gid,
+		                    .st_blksize = 4096,
+		                    .st_atim = input->st_mtim,
+		                    .st_mtim = input->st_mtim,
+		                    .st_ctim = input->st_mtim};
+	} else {
+		text_attributes(st, inode->number, 0);
+	}
+	if (result && inode->tree != ZVM_TREE_STREAM)
+		result_attributes(inode->tree, result, st);
+}
+
+/* The same; -ENOENT if the input has gone and there is no result to speak for it. */
 static int file_attributes(struct zvm_mount *mount, struct zvm_inode *inode, struct zvm_result *result, struct stat *st)
 {
 	struct stat input;
 	int r = zvm_inputs_stat(mount->inputs, inode->path, &input);
 	if (r && !result)
 		return r;
-	*st = (struct stat){.st_ino = inode->number,
-	                    .st_nlink = 1,
-	                    .st_blksize = 4096,
-	                    .st_mode = S_IFREG | 0444,
-	                    .st_uid = geteuid(),
-	                    .st_gid = getegid()};
-	if (r == 0) {
-		st->st_mode = S_IFREG | readable_mode(mount, inode->spec, &input);
-		st->st_uid = input.st_uid;
-		st->st_gid = input.st_gid;
-		st->st_mtim = st->st_ctim = st->st_atim = input.st_mtim;
-	}
-	if (result && inode->tree != ZVM_TREE_STREAM)
-		result_attributes(inode->tree, result, st);
+	fill_attributes(mount, inode, r ? NULL : &input, result, st);
 	return 0;
 }
 
@@ -216,13 +232,14 @@ static struct zvm_result *peek(struct zvm_mount *mount, struct zvm_inode *inode)
 
 /* --- lookup --- */
 
-static void reply_entry(fuse_req_t request, struct zvm_inode *inode, const struct stat *st, double timeout)
+static void reply_entry(fuse_req_t request, struct zvm_inode *inode, const struct stat *st, double name_timeout,
+                        double attribute_timeout)
 {
 	struct fuse_entry_param entry = {.ino = (fuse_ino_t)(uintptr_t)inode,
 	                                 .generation = inode->generation,
 	                                 .attr = *st,
-	                                 .entry_timeout = timeout,
-	                                 .attr_timeout = timeout};
+	                                 .entry_timeout = name_timeout,
+	                                 .attr_timeout = attribute_timeout};
 	if (fuse_reply_entry(request, &entry) != 0) /* interrupted meanwhile: the kernel holds no reference */
 		zvm_inode_forget(zvm_mount_of(request)->inodes, inode, 1);
 }
@@ -235,7 +252,7 @@ static void finish_lookup(fuse_req_t request, struct zvm_inode *inode, int error
 		fuse_reply_err(request, -error);
 		return;
 	}
-	reply_entry(request, inode, st, timeout);
+	reply_entry(request, inode, st, timeout, timeout);
 }
 
 static void lookup_plain(fuse_req_t request, enum zvm_inode_kind kind, enum zvm_tree tree, const char *spec,
@@ -289,7 +306,16 @@ static void after_stat_lookup(fuse_req_t request, struct zvm_inode *inode, struc
 	finish_lookup(request, inode, r, &st, 0);
 }
 
-static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec, const char *path)
+static bool still_true(struct zvm_mount *mount, struct zvm_inode *inode, const struct zvm_result *result)
+{
+	struct zvm_result *now = peek(mount, inode);
+	bool same = now && zvm_result_same(now, result);
+	zvm_result_unref(now);
+	return same;
+}
+
+static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec, const char *path,
+                        const struct stat *input)
 {
 	struct zvm_mount *mount = zvm_mount_of(request);
 	struct stat st;
@@ -299,25 +325,20 @@ static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec
 		return;
 	}
 	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
-	if (result && __atomic_load_n(&inode->open_count, __ATOMIC_RELAXED)) {
-		struct zvm_result *now = peek(mount, inode);
-		if (!now || !zvm_result_same(now, result)) {
-			zvm_inode_detach(mount->inodes, inode);
-			zvm_inode_forget(mount->inodes, inode, 1);
-			zvm_result_unref(result);
-			zvm_result_unref(now);
-			lookup_file(request, tree, spec, path);
-			return;
-		}
-		zvm_result_unref(now);
+	if (result && !still_true(mount, inode, result)) {
+		zvm_inode_detach(mount->inodes, inode);
+		zvm_inode_forget(mount->inodes, inode, 1);
+		zvm_result_unref(result);
+		lookup_file(request, tree, spec, path, input);
+		return;
 	}
 	if (mount->stat_runs && !result && tree == ZVM_TREE_RUN) {
 		zvm_compute_for_stat(request, inode, after_stat_lookup);
 		return;
 	}
-	int r = file_attributes(mount, inode, result, &st);
+	fill_attributes(mount, inode, input, result, &st);
+	reply_entry(request, inode, &st, 0, result ? BOUND_TIMEOUT : 0);
 	zvm_result_unref(result);
-	finish_lookup(request, inode, r, &st, 0);
 }
 
 static void lookup_input(fuse_req_t request, struct zvm_inode *parent, const char *name)
@@ -335,7 +356,7 @@ static void lookup_input(fuse_req_t request, struct zvm_inode *parent, const cha
 	else if (S_ISDIR(st.st_mode))
 		lookup_plain(request, ZVM_INODE_DIRECTORY, parent->tree, parent->spec->text, path);
 	else
-		lookup_file(request, parent->tree, parent->spec->text, path);
+		lookup_file(request, parent->tree, parent->spec->text, path, &st);
 }
 
 static void lookup_object(fuse_req_t request, const char *name)
@@ -392,12 +413,12 @@ static void op_forget_multi(fuse_req_t request, size_t count, struct fuse_forget
 
 /* --- getattr --- */
 
-static void reply_attributes(fuse_req_t request, int error, const struct stat *st)
+static void reply_attributes(fuse_req_t request, int error, const struct stat *st, double timeout)
 {
 	if (error)
 		fuse_reply_err(request, -error);
 	else
-		fuse_reply_attr(request, st, 0);
+		fuse_reply_attr(request, st, timeout);
 }
 
 static void after_stat_getattr(fuse_req_t request, struct zvm_inode *inode, struct zvm_result *result)
@@ -409,7 +430,7 @@ static void after_stat_getattr(fuse_req_t request, struct zvm_inode *inode, stru
 		r = zvm_inode_bind(zvm_mount_of(request)->inodes, inode, result, &fresh);
 	r = r ? r : file_attributes(zvm_mount_of(request), inode, result && !result->error ? result : NULL, &st);
 	zvm_result_unref(result);
-	reply_attributes(request, r, &st);
+	reply_attributes(request, r, &st, 0);
 }
 
 static void getattr_file(fuse_req_t request, struct zvm_inode *inode)
@@ -417,39 +438,36 @@ static void getattr_file(fuse_req_t request, struct zvm_inode *inode)
 	struct zvm_mount *mount = zvm_mount_of(request);
 	struct stat st;
 	bool fresh;
-	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
-	if (result && __atomic_load_n(&inode->open_count, __ATOMIC_RELAXED)) {
-		reply_attributes(request, file_attributes(mount, inode, result, &st), &st);
-		zvm_result_unref(result);
-		return;
-	}
-	struct zvm_result *now = peek(mount, inode);
 	int r = 0;
-	if (result && (!now || !zvm_result_same(result, now))) {
-		zvm_inode_detach(mount->inodes, inode);
-		r = -ESTALE;
-	} else if (now && !result) {
-		r = zvm_inode_bind(mount->inodes, inode, now, &fresh);
+	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
+	if (!result) {
+		result = peek(mount, inode);
+		r = result ? zvm_inode_bind(mount->inodes, inode, result, &fresh) : 0;
 	}
-	zvm_result_unref(result);
-	if (r == 0 && !now && mount->stat_runs && inode->tree == ZVM_TREE_RUN) {
+	if (!result && mount->stat_runs && inode->tree == ZVM_TREE_RUN) {
 		zvm_compute_for_stat(request, inode, after_stat_getattr);
 		return;
 	}
-	r = r ? r : file_attributes(mount, inode, now, &st);
-	zvm_result_unref(now);
-	reply_attributes(request, r, &st);
+	r = r ? r : file_attributes(mount, inode, result, &st);
+	reply_attributes(request, r, &st, result ? BOUND_TIMEOUT : 0);
+	zvm_result_unref(result);
+}
+
+static void getattr_plain(fuse_req_t request, struct zvm_inode *inode)
+{
+	struct stat st;
+	int r = plain_attributes(zvm_mount_of(request), inode, &st);
+	reply_attributes(request, r, &st, r == 0 && S_ISDIR(st.st_mode) ? DIRECTORY_TIMEOUT : 0);
 }
 
 static void op_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
 	struct zvm_inode *inode = zvm_inode_of(number);
-	struct stat st;
 	(void)info;
 	if (inode && inode->kind == ZVM_INODE_FILE)
 		getattr_file(request, inode);
 	else
-		reply_attributes(request, plain_attributes(zvm_mount_of(request), inode, &st), &st);
+		getattr_plain(request, inode);
 }
 
 /* --- extended attributes: what is known, without running anything --- */

@@ -27,10 +27,12 @@
 #define CACHED_MAX 8192
 #define RECORD_SIZE_MAX (256u << 20)
 #define USED_EVERY_S 60
+#define SETTLED_S 2
 
 struct variant {
 	unsigned long number;
 	struct zvm_record *record;
+	struct zvm_proof *proof; /* that its dependencies held; around it: records->lock */
 };
 
 struct cached {
@@ -42,6 +44,7 @@ struct cached {
 	size_t action_size;
 	unsigned char *action;
 	time_t used;
+	bool settled;        /* a change of the directory since it was read would show in its stat */
 	unsigned references; /* users outside the lock */
 	bool dropped;
 };
@@ -73,8 +76,10 @@ int zvm_records_open(struct zvm_store *store, struct zvm_blobs *blobs, struct zv
 
 static void free_cached(struct cached *c)
 {
-	for (unsigned i = 0; i < c->count; i++)
+	for (unsigned i = 0; i < c->count; i++) {
 		zvm_record_free(c->variants[i].record);
+		zvm_proof_unref(c->variants[i].proof);
+	}
 	free(c->action);
 	free(c);
 }
@@ -92,6 +97,20 @@ void zvm_records_close(struct zvm_records *records)
 	zvm_checks_close(records->checks);
 	pthread_mutex_destroy(&records->lock);
 	free(records);
+}
+
+/* --- for the box --- */
+
+static int ask(void *context, const struct zvm_view *view, const struct zvm_question *question, bool want_fd,
+               struct zvm_answer *ret, bool *pinned)
+{
+	struct zvm_records *records = context;
+	return zvm_check_ask(records->checks, view, question, want_fd, ret, pinned);
+}
+
+struct zvm_asker zvm_records_asker(struct zvm_records *records)
+{
+	return (struct zvm_asker){.context = records, .ask = ask};
 }
 
 /* --- addresses --- */
@@ -192,8 +211,15 @@ static void add_variant(struct cached *c, unsigned long number, struct zvm_recor
 	if (c->count == VARIANTS_MAX)
 		zvm_record_free(c->variants[--c->count].record);
 	memmove(&c->variants[at + 1], &c->variants[at], (c->count - at) * sizeof c->variants[0]);
-	c->variants[at] = (struct variant){number, record};
+	c->variants[at] = (struct variant){.number = number, .record = record};
 	c->count++;
+}
+
+static void remove_damaged(struct zvm_records *records, int directory, const char *name)
+{
+	atomic_fetch_add(&records->store->counters.condemned, 1);
+	if (!(records->store->flags & ZVM_STORE_READONLY))
+		unlinkat(directory, name, 0);
 }
 
 static int read_directory(struct zvm_records *records, int fd, const struct address *address, struct cached *c)
@@ -210,10 +236,8 @@ static int read_directory(struct zvm_records *records, int fd, const struct addr
 		int r = zvm_record_read_file(fd, d->d_name, &address->action, &record);
 		if (r == 0)
 			add_variant(c, number, record);
-		else if (r == -EBADMSG) {
-			atomic_fetch_add(&records->store->counters.condemned, 1);
-			unlinkat(fd, d->d_name, 0);
-		}
+		else if (r == -EBADMSG)
+			remove_damaged(records, fd, d->d_name);
 	}
 	closedir(dir);
 	return 0;
@@ -272,18 +296,14 @@ static void add_cached(struct zvm_records *records, struct cached *c)
 	pthread_mutex_unlock(&records->lock);
 }
 
-static bool settled(const struct zvm_file_identity *id)
-{
-	return id->modified + 2 < (int64_t)time(NULL);
-}
-
-static int load(struct zvm_records *records, const struct address *address, struct cached **ret)
+/* `fresh`: read it again, whatever is cached. */
+static int load(struct zvm_records *records, const struct address *address, bool fresh, struct cached **ret)
 {
 	struct stat st;
 	if (fstatat(records->store->records, address->directory, &st, 0) < 0)
 		return -errno;
 	struct zvm_file_identity id = zvm_file_identity(&st);
-	*ret = find_cached(records, address, &id);
+	*ret = fresh ? NULL : find_cached(records, address, &id);
 	if (*ret)
 		return 0;
 	zvm_autofd int fd = openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -303,27 +323,31 @@ static int load(struct zvm_records *records, const struct address *address, stru
 	}
 	memcpy(c->action, address->action.data, address->action.size);
 	c->references = 1;
-	/* A directory changed within its clock's tick could change again
-	 * unseen: use this reading, but do not keep it. */
-	if (settled(&id))
-		add_cached(records, c);
-	else
-		c->dropped = true;
+	c->settled = id.modified + SETTLED_S < (int64_t)time(NULL);
+	add_cached(records, c);
 	*ret = c;
 	return 0;
 }
 
 /* --- finding --- */
 
-static int all_hold(struct zvm_records *records, const struct zvm_view *view, const struct zvm_record *record,
-                    bool quick)
+static int all_hold(struct zvm_records *records, const struct zvm_view *view, struct variant *variant, bool quick)
 {
-	for (unsigned i = 0; i < record->dependency_count; i++) {
-		int r = zvm_check_dependency(records->checks, view, &record->dependencies[i], quick);
-		if (r <= 0)
-			return r;
+	const struct zvm_record *record = variant->record;
+	pthread_mutex_lock(&records->lock);
+	struct zvm_proof *proof = zvm_proof_ref(variant->proof), *before = proof;
+	pthread_mutex_unlock(&records->lock);
+	int r = zvm_check_dependencies(records->checks, view, record->dependencies, record->dependency_count, quick,
+	                               &proof);
+	if (r == 1 && proof != before) {
+		pthread_mutex_lock(&records->lock);
+		struct zvm_proof *old = variant->proof;
+		variant->proof = zvm_proof_ref(proof);
+		pthread_mutex_unlock(&records->lock);
+		zvm_proof_unref(old);
 	}
-	return 1;
+	zvm_proof_unref(proof);
+	return r;
 }
 
 /* An empty output needs no object to be read. */
@@ -361,7 +385,7 @@ static int choose(struct zvm_records *records, const struct address *address, co
 {
 	for (unsigned i = 0; i < c->count; i++) {
 		struct zvm_record *record = c->variants[i].record;
-		int r = all_hold(records, view, record, quick);
+		int r = all_hold(records, view, &c->variants[i], quick);
 		if (r < 0)
 			return r;
 		if (!r || !open_outputs(records, record, ret_outputs))
@@ -378,11 +402,18 @@ static int find(struct zvm_records *records, const struct zvm_action *action, co
                 struct zvm_record **ret, struct zvm_outputs *ret_outputs)
 {
 	struct address address;
-	struct cached *c;
+	struct cached *c = NULL;
 	int r = find_address(action, &address);
-	r = r ? r : load(records, &address, &c);
-	if (r == 0) {
+	bool again = true;
+	for (bool fresh = false; r == 0 && again; fresh = true) {
+		r = load(records, &address, fresh, &c);
+		if (r)
+			break;
 		r = choose(records, &address, view, quick, c, ret, ret_outputs);
+		/* What is cached and holds is right. What is missing there may have come within the directory's clock's
+		 * tick: then look at the files. */
+		again = r == -ENOENT && !fresh && !c->settled;
+		r = again ? 0 : r;
 		release(records, c);
 	}
 	zvm_bytes_free(&address.action);
@@ -408,9 +439,10 @@ static int make_directories(struct zvm_records *records, const char *directory)
 	char shelf[3] = {directory[0], directory[1], 0};
 	if (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST)
 		return 0;
-	if (errno != ENOENT || (mkdirat(records->store->records, shelf, 0700) < 0 && errno != EEXIST))
-		return -errno;
-	return mkdirat(records->store->records, directory, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	if (errno == ENOENT && (mkdirat(records->store->records, shelf, 0700) == 0 || errno == EEXIST) &&
+	    (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST))
+		return 0;
+	return errno == EDQUOT ? -ENOSPC : -errno;
 }
 
 /* The next number, and the variants that are too many by now go. */

@@ -73,6 +73,23 @@ void zvm_result_unref(struct zvm_result *result)
 	free(result);
 }
 
+struct zvm_result *zvm_result_summary(struct zvm_result *result, bool with_info)
+{
+	int fd;
+	uint64_t info_size = 0;
+	if (with_info && zvm_result_info(result, &fd, &info_size))
+		return NULL;
+	struct zvm_result *summary = malloc(sizeof *summary);
+	if (!summary)
+		return NULL;
+	*summary = *result;
+	summary->references = 1;
+	summary->out_fd = summary->err_fd = -1;
+	summary->story = NULL;
+	summary->info_size = info_size;
+	return summary;
+}
+
 bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b)
 {
 	return a->error == b->error && a->nonce == b->nonce && a->failed == b->failed && a->out_size == b->out_size &&
@@ -143,6 +160,7 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 		}
 		if (!stage->record)
 			return;
+		result->script_mode &= stage->script->st.st_mode | stage->script->st.st_mode << 2;
 		result->nonce = result->nonce * 0x9e3779b97f4a7c15ull + stage->record->nonce;
 		result->computed_at = stage->record->computed_at;
 		if (stage->record->failed || !result->failed) {
@@ -158,6 +176,7 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 static int fill(struct zvm_story *story, struct zvm_result *result)
 {
 	struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
+	result->script_mode = 0444;
 	take_verdict(story, result);
 	if (!result->error) {
 		result->out_digest = last->record->out.digest;

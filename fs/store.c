@@ -2,10 +2,11 @@
  * The store's objects.
  *
  * How an object comes to be: its bytes are written to an unnamed file below tmp/ (O_TMPFILE, so a crash leaves nothing;
- * where the filesystem cannot, a named file that is unlinked at once, and copied under its name). Committing hashes
- * them, makes the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by
- * byte: equal means shared, different means a twin, and the next number is tried. So equal names are equal bytes,
- * whoever chose them.
+ * where the filesystem cannot, a file with a name that nobody else has, which gc sweeps). Committing hashes them, makes
+ * the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by byte: equal
+ * means shared, different means a twin, and the next number is tried. So equal names are equal bytes, whoever chose
+ * them. A number that has become free below a twin is not given away again: what it once named may still be meant
+ * somewhere, and would be taken for the twin.
  *
  * What a crash can do: a name may survive a power loss whose bytes did not. We do not sync (a cold result would cost a
  * disk flush); instead an object is checked against its name when this process first uses it, unless it wrote it
@@ -30,6 +31,7 @@
 #define VERSION_TEXT "zvm store 1\n"
 #define VERIFIED_MAX 65536
 #define TWINS_MAX 1024u
+#define CONDEMNED_MAX 16u /* at one commit: more often than that is a directory that cannot be repaired */
 
 /* --- opening --- */
 
@@ -50,7 +52,7 @@ static int make_directories(const char *path)
 	zvm_autofree char *copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
-	for (char *at = copy + 1; *at; at++) {
+	for (char *at = copy + (*copy == '/'); *at; at++) {
 		if (*at != '/')
 			continue;
 		*at = 0;
@@ -61,16 +63,49 @@ static int make_directories(const char *path)
 	return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
 }
 
-static bool is_empty(int directory)
+static const char *const rooms[] = {"objects", "records", "stat", "tmp", NULL};
+
+static bool is_among(const char *name, const char *const *names)
 {
-	return faccessat(directory, "objects", F_OK, 0) < 0 && zvm_directory_is_empty(directory);
+	while (*names && strcmp(name, *names))
+		names++;
+	return *names != NULL;
+}
+
+/* Is there nothing in this directory but what has one of these names? What is not there at all holds nothing. */
+static bool holds_only(int parent, const char *directory, const char *const *names)
+{
+	int fd = openat(parent, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT;
+	DIR *dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return false;
+	}
+	bool only = true;
+	for (struct dirent *d; only && (d = readdir(dir));)
+		only = !strcmp(d->d_name, ".") || !strcmp(d->d_name, "..") || is_among(d->d_name, names);
+	closedir(dir);
+	return only;
+}
+
+/* Empty, or left by somebody who was interrupted while making a store of it. */
+static bool is_unfinished(int directory)
+{
+	static const char *const nothing[] = {NULL}, *const draft[] = {"version", NULL};
+	if (!holds_only(directory, ".", rooms))
+		return false;
+	for (const char *const *room = rooms; *room; room++)
+		if (!holds_only(directory, *room, strcmp(*room, "tmp") ? nothing : draft))
+			return false;
+	return true;
 }
 
 static int initialise(int directory)
 {
-	static const char *const rooms[] = {"objects", "records", "stat", "tmp"};
-	for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++)
-		if (mkdirat(directory, rooms[i], 0700) < 0 && errno != EEXIST)
+	for (const char *const *room = rooms; *room; room++)
+		if (mkdirat(directory, *room, 0700) < 0 && errno != EEXIST)
 			return -errno;
 	/* The version comes last: a store without one was never finished. */
 	zvm_autofd int fd = openat(directory, "tmp/version", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -79,6 +114,16 @@ static int initialise(int directory)
 	int r = zvm_write_all(fd, VERSION_TEXT, strlen(VERSION_TEXT));
 	if (r == 0 && (fsync(fd) < 0 || renameat(directory, "tmp/version", directory, "version") < 0))
 		r = -errno;
+	return r;
+}
+
+/* One at a time: two that start together must not take the other's half-made store for something else. */
+static int initialise_alone(int directory)
+{
+	while (flock(directory, LOCK_EX) < 0 && errno == EINTR)
+		;
+	int r = is_unfinished(directory) ? initialise(directory) : 0;
+	flock(directory, LOCK_UN);
 	return r;
 }
 
@@ -126,8 +171,10 @@ static int open_rooms(struct zvm_store *store)
 	r = r ? r : open_room(store, "records", &store->records);
 	r = r ? r : open_room(store, "tmp", &store->tmp);
 	if (r == 0) {
-		store->lock_fd = openat(store->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (store->lock_fd < 0 && !(store->flags & ZVM_STORE_READONLY))
+		bool readonly = store->flags & ZVM_STORE_READONLY;
+		store->lock_fd = openat(store->directory, "lock",
+		                        readonly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+		if (store->lock_fd < 0 && !readonly)
 			r = -errno;
 	}
 	return r;
@@ -144,10 +191,20 @@ static int open_directory(struct zvm_store *store, const char *path, char **ret_
 	if (store->directory < 0)
 		return refuse(ret_reason, -errno, "there is no store at %s", path);
 	int r = check_owner(store->directory, path, ret_reason);
-	if (r == 0 && (store->flags & ZVM_STORE_CREATE) && is_empty(store->directory))
-		r = initialise(store->directory);
+	if (r == 0 && (store->flags & ZVM_STORE_CREATE))
+		r = initialise_alone(store->directory);
 	r = r ? r : check_version(store->directory, path, ret_reason);
 	return r ? r : open_rooms(store);
+}
+
+/* The path is shown to people who may be elsewhere. */
+static char *absolute(const char *path)
+{
+	zvm_autofree char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+	char *whole = NULL;
+	if (*path == '/' || !*path)
+		return strdup(path);
+	return here && asprintf(&whole, "%s/%s", here, path) >= 0 ? whole : NULL;
 }
 
 int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, char **ret_reason)
@@ -160,8 +217,8 @@ int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, cha
 	store->directory = store->objects = store->records = store->tmp = store->lock_fd = -1;
 	store->flags = flags;
 	pthread_mutex_init(&store->lock, NULL);
-	store->path = strdup(path);
-	int r = store->path ? open_directory(store, path, ret_reason) : -ENOMEM;
+	store->path = absolute(path);
+	int r = store->path ? open_directory(store, store->path, ret_reason) : -ENOMEM;
 	if (r) {
 		if (ret_reason && !*ret_reason)
 			refuse(ret_reason, r, "the store %s cannot be used", path);
@@ -187,6 +244,8 @@ void zvm_store_close(struct zvm_store *store)
 	zvm_close_pointer(&store->records);
 	zvm_close_pointer(&store->tmp);
 	zvm_close_pointer(&store->lock_fd);
+	while (store->spare_count)
+		close(store->spares[--store->spare_count]);
 	pthread_mutex_destroy(&store->lock);
 	free(store->path);
 	free(store);
@@ -231,10 +290,16 @@ static struct object_name name_of(const struct zvm_digest *digest)
 	return name;
 }
 
+/* To who writes, a quota is a full disk. */
+static int full_or_errno(void)
+{
+	return errno == EDQUOT ? -ENOSPC : -errno;
+}
+
 static int make_shelf(const struct zvm_store *store, const struct object_name *name)
 {
 	char shelf[3] = {name->text[0], name->text[1], 0};
-	return mkdirat(store->objects, shelf, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	return mkdirat(store->objects, shelf, 0700) < 0 && errno != EEXIST ? full_or_errno() : 0;
 }
 
 /* --- which objects have proved to be what their name says --- */
@@ -270,10 +335,34 @@ static bool is_verified(struct zvm_store *store, const struct stat *st)
 	return v != NULL;
 }
 
-static bool content_matches(int fd, uint64_t size, const struct zvm_digest *digest)
+/* 1 yes; 0 no, or it cannot be read; -ENOMEM says nothing about the object. */
+static int content_matches(int fd, uint64_t size, const struct zvm_digest *digest)
 {
 	struct zvm_digest found;
-	return zvm_content_hash(fd, size, &found) == 0 && found.high == digest->high && found.low == digest->low;
+	int r = zvm_content_hash(fd, size, &found);
+	if (r == -ENOMEM)
+		return r;
+	return r == 0 && found.high == digest->high && found.low == digest->low;
+}
+
+/*
+ * The file of that name, whatever its bytes. What is no readable regular file is no object either: it is set aside like
+ * one that is damaged. 0, -ENOENT, or trouble of ours.
+ */
+static int open_object(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, struct stat *st)
+{
+	struct object_name name = name_of(digest);
+	zvm_autofd int fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && errno != ELOOP && errno != EACCES && errno != ENXIO)
+		return -errno;
+	if (fd >= 0 && fstat(fd, st) < 0)
+		return -errno;
+	if (fd < 0 || !S_ISREG(st->st_mode)) {
+		zvm_store_condemn(store, digest, "it is no readable file");
+		return -ENOENT;
+	}
+	*ret_fd = zvm_steal_fd(&fd);
+	return 0;
 }
 
 /* --- committing --- */
@@ -282,25 +371,77 @@ static int open_temporary(struct zvm_store *store)
 {
 	int fd = openat(store->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
-		return fd < 0 ? -errno : fd;
-	/* No unnamed files here: a name that nobody guesses, kept until commit links it away or gc sweeps tmp/. */
+		return fd < 0 ? full_or_errno() : fd;
+	/* No unnamed files here. */
 	for (unsigned i = 0; i < 100; i++) {
 		char name[64];
 		snprintf(name, sizeof name, "new-%d-%lu", (int)getpid(), atomic_fetch_add(&store->serial, 1));
 		fd = openat(store->tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		if (fd >= 0 || errno != EEXIST)
-			return fd < 0 ? -errno : fd;
+			return fd < 0 ? full_or_errno() : fd;
 	}
 	return -EEXIST;
 }
 
+/*
+ * Spares. A filesystem may look long for a free inode, above all among many just deleted (an ext4 without a journal
+ * takes 140 us instead of 5), and a run needs four files of which one or two become nothing. So those are used again,
+ * and some are made ahead.
+ */
+static int take_spare(struct zvm_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	int fd = store->spare_count ? store->spares[--store->spare_count] : -1;
+	pthread_mutex_unlock(&store->lock);
+	return fd;
+}
+
+static bool keep_spare(struct zvm_store *store, int fd)
+{
+	pthread_mutex_lock(&store->lock);
+	bool kept = store->spare_count < ZVM_SPARES_MAX;
+	if (kept)
+		store->spares[store->spare_count++] = fd;
+	pthread_mutex_unlock(&store->lock);
+	return kept;
+}
+
 int zvm_store_begin(struct zvm_store *store, int *ret_fd)
 {
-	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : open_temporary(store);
+	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : take_spare(store);
+	if (fd == -1)
+		fd = open_temporary(store);
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
 	return 0;
+}
+
+void zvm_store_recycle(struct zvm_store *store, int *fd)
+{
+	char path[48];
+	struct stat st;
+	int fresh = -1;
+	/* Opened anew: offset, flags and locks of the old description may be a guest's doing. */
+	if (*fd >= 0 && fstat(*fd, &st) == 0 && st.st_nlink == 0 && ftruncate(*fd, 0) == 0) {
+		snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
+		fresh = open(path, O_RDWR | O_CLOEXEC);
+	}
+	if (fresh >= 0 && !keep_spare(store, fresh))
+		close(fresh);
+	zvm_close_pointer(fd);
+	*fd = -1;
+}
+
+void zvm_store_make_spares(struct zvm_store *store)
+{
+	while (!(store->flags & ZVM_STORE_READONLY) && store->spare_count < ZVM_SPARES_MAX) {
+		int fd = openat(store->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		if (fd < 0)
+			return;
+		if (!keep_spare(store, fd))
+			close(fd);
+	}
 }
 
 static int link_into_place(const struct zvm_store *store, int fd, const struct object_name *name)
@@ -316,33 +457,54 @@ static int link_into_place(const struct zvm_store *store, int fd, const struct o
 		if (r)
 			return r;
 	}
-	return errno == EDQUOT ? -ENOSPC : -errno;
+	return full_or_errno();
 }
 
-/* Is what has this name already the same? 1 yes, 0 no: a twin, -ENOENT: it was damaged and is out of the way now. */
-static int compare_existing(struct zvm_store *store, int fd, uint64_t size, const struct zvm_digest *digest)
+/* Is what has this name already the same? 1 yes, and *fd becomes it; 0 no: a twin; -ENOENT: it was damaged and is out
+ * of the way now. */
+static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, const struct zvm_digest *digest)
 {
-	struct object_name name = name_of(digest);
 	struct stat st;
-	zvm_autofd int existing = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (existing < 0 || fstat(existing, &st) < 0)
-		return -errno;
-	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, fd, size) : 0;
+	zvm_autofd int existing = -1;
+	int r = open_object(store, digest, &existing, &st);
+	if (r)
+		return r;
+	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, *fd, size) : 0;
 	if (equal == 1) {
 		now_verified(store, &st);
+		zvm_store_recycle(store, fd);
+		*fd = zvm_steal_fd(&existing);
 		return 1;
 	}
-	if (equal == 0 && content_matches(existing, (uint64_t)st.st_size, digest))
+	int intact = equal == 0         ? content_matches(existing, (uint64_t)st.st_size, digest)
+	             : equal == -ENOMEM ? equal
+	                                : 0;
+	if (intact < 0)
+		return intact;
+	if (intact)
 		return 0;
 	zvm_store_condemn(store, digest, "its bytes do not match its name");
 	return -ENOENT;
 }
 
-static int place_object(struct zvm_store *store, int fd, uint64_t size, struct zvm_digest *digest)
+/* A number that is free although the next one is taken. */
+static bool is_gap(struct zvm_store *store, const struct zvm_digest *digest)
 {
+	struct zvm_digest next = *digest;
+	next.twin++;
+	return zvm_store_has(store, &next) && !zvm_store_has(store, digest);
+}
+
+static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct zvm_digest *digest)
+{
+	unsigned condemned = 0;
 	for (digest->twin = 0; digest->twin < TWINS_MAX;) {
 		struct object_name name = name_of(digest);
-		int r = link_into_place(store, fd, &name);
+		if (is_gap(store, digest)) {
+			digest->twin++;
+			continue;
+		}
+		int r = link_into_place(store, *fd, &name);
 		if (r == 0) {
 			atomic_fetch_add(&store->counters.objects_written, 1);
 			atomic_fetch_add(&store->counters.bytes_written, size);
@@ -358,24 +520,24 @@ static int place_object(struct zvm_store *store, int fd, uint64_t size, struct z
 		if (r == 0) {
 			atomic_fetch_add(&store->counters.twins, 1);
 			digest->twin++;
-		} else if (r != -ENOENT) {
-			return r;
+		} else if (r != -ENOENT || ++condemned > CONDEMNED_MAX) {
+			return r == -ENOENT ? -EIO : r;
 		}
 	}
 	return -EMLINK;
 }
 
-int zvm_store_commit(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
+int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size)
 {
 	struct stat st;
-	if (fstat(fd, &st) < 0)
+	if (fstat(*fd, &st) < 0)
 		return -errno;
 	uint64_t size = (uint64_t)st.st_size;
-	int r = zvm_content_hash(fd, size, ret);
-	if (r == 0 && fchmod(fd, 0400) < 0)
+	int r = zvm_content_hash(*fd, size, ret);
+	if (r == 0 && fchmod(*fd, 0400) < 0)
 		r = -errno;
 	r = r ? r : place_object(store, fd, size, ret);
-	if (r == 0 && fstat(fd, &st) == 0)
+	if (r == 0 && fstat(*fd, &st) == 0)
 		now_verified(store, &st);
 	if (ret_size)
 		*ret_size = size;
@@ -389,7 +551,7 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 	/* Often it is there: then the comparison is all there is to do. */
 	zvm_memory_hash(data, size, ret);
 	struct object_name name = name_of(ret);
-	fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == size &&
 	    zvm_content_equals_memory(fd, data, size) == 1) {
 		now_verified(store, &st);
@@ -398,7 +560,7 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 	zvm_close_pointer(&fd);
 	int r = zvm_store_begin(store, &fd);
 	r = r ? r : zvm_write_all(fd, data, size);
-	return r ? r : zvm_store_commit(store, fd, ret, NULL);
+	return r ? r : zvm_store_commit(store, &fd, ret, NULL);
 }
 
 int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
@@ -409,24 +571,23 @@ int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, 
 		return -errno;
 	int r = zvm_store_begin(store, &copy);
 	r = r ? r : zvm_content_copy(fd, copy, (uint64_t)st.st_size);
-	return r ? r : zvm_store_commit(store, copy, ret, ret_size);
+	return r ? r : zvm_store_commit(store, &copy, ret, ret_size);
 }
 
 /* --- using --- */
 
 int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, uint64_t *ret_size)
 {
-	struct object_name name = name_of(digest);
 	struct stat st;
-	zvm_autofd int fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ENOENT;
+	zvm_autofd int fd = -1;
+	int r = open_object(store, digest, &fd, &st);
+	if (r)
+		return r;
 	if (!is_verified(store, &st)) {
-		if (!content_matches(fd, (uint64_t)st.st_size, digest)) {
+		int matches = content_matches(fd, (uint64_t)st.st_size, digest);
+		if (matches < 0)
+			return matches;
+		if (!matches) {
 			zvm_store_condemn(store, digest, "its bytes do not match its name");
 			return -ENOENT;
 		}

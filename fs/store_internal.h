@@ -1,4 +1,4 @@
-/* Inside the store: shared by store.c, record.c, gc.c and fsck.c. */
+/* Inside the store: shared by store.c, blob.c, check.c and record.c. */
 #ifndef ZVM_FS_STORE_INTERNAL_H
 #define ZVM_FS_STORE_INTERNAL_H
 
@@ -34,28 +34,14 @@ struct zvm_store {
 	char *path;
 	unsigned flags;
 	int directory, objects, records, tmp, lock_fd;
-	pthread_mutex_t lock; /* around verified */
+	pthread_mutex_t lock; /* around verified and spares */
 	struct zvm_verified *verified;
+	int spares[ZVM_SPARES_MAX]; /* empty unnamed files, open */
+	unsigned spare_count;
 	atomic_ulong serial;
 	struct {
 		atomic_ulong objects_written, bytes_written, objects_shared, twins, condemned, records_written;
 	} counters;
 };
-
-static inline bool zvm_directory_is_empty(int directory)
-{
-	int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
-	bool empty = dir != NULL;
-	if (!dir) {
-		if (copy >= 0)
-			close(copy);
-		return false;
-	}
-	for (struct dirent *d; empty && (d = readdir(dir));)
-		empty = !strcmp(d->d_name, ".") || !strcmp(d->d_name, "..");
-	closedir(dir);
-	return empty;
-}
 
 #endif

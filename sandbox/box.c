@@ -8,6 +8,7 @@
  * them itself.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -37,7 +38,7 @@ struct run {
 	struct zvm_report report;
 	struct zvm_box_status status;
 	uint64_t start_us, deadline_us;
-	bool reported, gone, killed, broken, timed_out, cancelled;
+	bool reported, gone, killed, broken, lost, timed_out, cancelled;
 };
 
 static uint64_t now_us(void)
@@ -55,9 +56,22 @@ static void append_words(struct zvm_bytes *out, const char *const *words, uint32
 		zvm_bytes_append(out, *words, strlen(*words) + 1);
 }
 
+/* The caller may read what he gives us to be written; a box can do no more than append. */
+static int append_only(int fd)
+{
+	char path[48];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	int copy = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+	return copy < 0 ? -errno : copy;
+}
+
 static int send_order(const struct run *run, const struct zvm_program *program, uint64_t arena_size)
 {
 	const struct zvm_box_request *q = run->request;
+	zvm_autofd int out = append_only(q->stdout_fd);
+	zvm_autofd int err = append_only(q->stderr_fd);
+	if (out < 0 || err < 0)
+		return out < 0 ? out : err;
 	zvm_autobytes struct zvm_bytes strings = {0};
 	struct stat input;
 	if (fstat(q->stdin_fd, &input) < 0)
@@ -85,7 +99,7 @@ static int send_order(const struct run *run, const struct zvm_program *program, 
 		return -E2BIG;
 	order.strings_size = (uint32_t)strings.size;
 	order.size = (uint32_t)(sizeof order + strings.size);
-	int fds[5] = {q->stdin_fd, q->stdout_fd, q->stderr_fd, program->fd, program->interpreter_fd};
+	int fds[5] = {q->stdin_fd, out, err, program->fd, program->interpreter_fd};
 	return zvm_packet_send(run->box.socket, &order, sizeof order, strings.data, strings.size, fds,
 	                       program->has_interpreter ? 5 : 4);
 }
@@ -104,7 +118,7 @@ static void take_status(struct run *run)
 	ssize_t got = zvm_packet_receive(run->box.status, &run->status, sizeof run->status, NULL, 0, NULL);
 	run->gone = true;
 	if (got != sizeof run->status) { /* the launcher died, and the box with it */
-		run->broken = true;
+		run->broken = run->lost = true;
 		run->status = (struct zvm_box_status){0};
 	}
 }
@@ -184,6 +198,17 @@ static void set_message(struct zvm_box_outcome *out, char *message)
 	out->message = message;
 }
 
+/* No result, and the guest never heard why. */
+static void blame_host(struct zvm_box_outcome *out, int error)
+{
+	char *text;
+	out->end = ZVM_END_BROKEN;
+	out->error = error;
+	if (asprintf(&text, "%s: %s", out->message ? out->message : "the host cannot read a file", strerror(-error)) >=
+	    0)
+		set_message(out, text);
+}
+
 static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 {
 	const struct zvm_report *r = &run->report;
@@ -206,6 +231,8 @@ static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 	}
 	if (r->message[0])
 		set_message(out, printable(r->message, sizeof r->message));
+	if (r->end == ZVM_REPORT_HOST_FAILED)
+		blame_host(out, r->status > 0 && r->status < 4096 ? -r->status : -EIO);
 }
 
 /* Without a report: which wall did it run into? */
@@ -219,7 +246,11 @@ static void judge_death(const struct run *run, struct zvm_box_outcome *out)
 			out->end = ZVM_END_TIME;
 		else if (number == SIGXFSZ)
 			out->end = ZVM_END_OUTPUT;
-		else if (number == SIGKILL || number == SIGBUS)
+		else if (number == SIGSYS) { /* i386 or x32: the guest's own doing, and the same every time */
+			out->end = ZVM_END_SIGNAL;
+			out->signal = SIGSYS;
+			set_message(out, strdup("killed by a system call of another architecture (i386 or x32)"));
+		} else if (number == SIGKILL || number == SIGBUS)
 			out->end = run->status.cpu_us / 1000 > run->request->limits.wall_ms ? ZVM_END_TIME
 			                                                                    : ZVM_END_MEMORY;
 	}
@@ -240,6 +271,10 @@ static void judge(const struct run *run, struct zvm_box_outcome *out)
 		judge_report(run, out);
 	else
 		judge_death(run, out);
+	if (zvm_broker_trouble(run->broker) && !run->cancelled && !run->timed_out) {
+		set_message(out, NULL);
+		blame_host(out, zvm_broker_trouble(run->broker));
+	}
 	if (out->stdout_size > limit || out->stderr_size > limit)
 		out->end = ZVM_END_OUTPUT;
 }
@@ -276,9 +311,12 @@ static void list_refused(const struct zvm_report *r, struct zvm_box_outcome *out
 	for (int n = 0; n < ZVM_CALLS_MAX; n++) {
 		if (!(r->refused[n / 64] >> (n % 64) & 1))
 			continue;
+		/* Newer than the library that knows their names: the number will do. */
+		char number[32];
 		zvm_autofree char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, n);
-		if (name && !has_detail(r, details, name))
-			add_refused(out, strdup(name));
+		snprintf(number, sizeof number, "syscall %d", n);
+		if (!name || !has_detail(r, details, name))
+			add_refused(out, strdup(name ? name : number));
 	}
 }
 
@@ -323,8 +361,8 @@ static int run_program(struct zvm_launcher *launcher, struct run *run, const str
 	int r = zvm_launcher_take(launcher, arena_size, &run->box);
 	if (r)
 		return r;
-	zvm_broker_attach(run->broker, run->box.socket);
-	r = send_order(run, program, arena_size);
+	r = zvm_broker_attach(run->broker, run->box.socket);
+	r = r ? r : send_order(run, program, arena_size);
 	if (r == 0)
 		serve(run);
 	if (!run->gone) {
@@ -332,6 +370,8 @@ static int run_program(struct zvm_launcher *launcher, struct run *run, const str
 		take_status(run);
 	}
 	zvm_boxed_close(&run->box);
+	if (run->lost)
+		zvm_launcher_lost(launcher);
 	return r;
 }
 
@@ -364,9 +404,11 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	}
 	if (r == 0) {
 		list_walls(launcher, ret);
-		zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
+		r = zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
 		zvm_broker_take_unproven(run.broker, &ret->unproven, &ret->unproven_count);
 	}
+	if (r)
+		zvm_box_outcome_free(ret);
 	zvm_program_free(&program);
 	zvm_broker_free(run.broker);
 	return r;

@@ -3,8 +3,11 @@
  * with its answer: the run's dependencies, recorded by someone the guest cannot lie to.
  *
  * Nothing in a packet is trusted: lengths are checked against what was received, paths are NUL-free and bounded,
- * descriptors that a box sends are dropped by the kernel because we receive without room for them. A question asked
+ * descriptors that a box sends are dropped by the kernel because we receive without room for them. A box that asks
+ * without taking its answers is cut off: waiting for it would put the time limit into its hands. A question asked
  * twice gets the first answer, descriptor included, so that a run sees one snapshot of the world even while it changes.
+ * A box has one question open at a time, so its replies always fit its socket; one that asks on without reading them
+ * would make us wait, beyond every limit, and is cut off instead.
  */
 #include "broker.h"
 #include <errno.h>
@@ -20,6 +23,8 @@
 
 /* How many different questions a run may ask: each is kept for the record. Beyond, the guest is told ENFILE. */
 #define QUESTIONS_MAX 200000
+/* And how long they and their answers may be all together: a box costs the daemon no more memory than this. */
+#define TEXTS_MAX (64u << 20)
 /* Descriptors of answers kept open for a second asking. Beyond, an answer's descriptor is closed once it is sent, and
  * the monitor, which remembers answers itself, gets the content by a new question; the digest proves it the same. */
 #define OPEN_MAX 256
@@ -41,8 +46,10 @@ struct zvm_broker {
 	struct asked *asked;
 	struct asked **contents; /* by number - 1: what this box may have as an image */
 	unsigned count, open_count, content_count;
+	int trouble;     /* -errno: a question has not been answered as another time it would be */
 	char **unproven; /* "PATH: N" */
 	unsigned unproven_count;
+	size_t texts;
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -57,9 +64,10 @@ int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **re
 	return 0;
 }
 
-void zvm_broker_attach(struct zvm_broker *broker, int socket)
+int zvm_broker_attach(struct zvm_broker *broker, int socket)
 {
 	broker->socket = socket;
+	return fcntl(socket, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 static void forget(struct asked *a)
@@ -125,12 +133,19 @@ static uint64_t content_size(int fd)
 	return fd >= 0 && fstat(fd, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
+static int ask_view(const struct zvm_broker *broker, const struct zvm_question *q, struct zvm_answer *ret, bool *pinned)
+{
+	const struct zvm_box_request *request = broker->request;
+	if (request->asker.ask)
+		return request->asker.ask(request->asker.context, request->view, q, true, ret, pinned);
+	return zvm_view_ask(request->view, request->contents, q, true, ret, pinned);
+}
+
 /* The content of an earlier answer whose descriptor was closed meanwhile. It must still be the same. */
 static int reopen(struct zvm_broker *broker, struct asked *a)
 {
 	struct zvm_answer again;
-	int r = zvm_view_ask(broker->request->view, broker->request->contents, &a->dependency.question, true, &again,
-	                     NULL);
+	int r = ask_view(broker, &a->dependency.question, &again, NULL);
 	if (r)
 		return r;
 	if (zvm_answer_equal(&again, &a->dependency.answer)) {
@@ -160,17 +175,16 @@ static int number_content(struct zvm_broker *broker, struct asked *a)
 }
 
 /* The first answer to this question, now or earlier. 0 or -errno. */
-static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
 	struct asked *a = find_asked(broker, q);
 	if (!a) {
-		if (broker->count >= QUESTIONS_MAX)
+		if (broker->count >= QUESTIONS_MAX || broker->texts >= TEXTS_MAX)
 			return -ENFILE;
 		a = new_asked(q);
 		if (!a)
 			return -ENOMEM;
-		int r = zvm_view_ask(broker->request->view, broker->request->contents, q, true, &a->dependency.answer,
-		                     &a->pinned);
+		int r = ask_view(broker, q, &a->dependency.answer, &a->pinned);
 		r = r ? r : number_content(broker, a);
 		if (r) {
 			forget(a);
@@ -180,6 +194,8 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 		a->content_size = content_size(a->fd);
 		HASH_ADD(hh, broker->asked, key, a->key_size, a);
 		broker->count++;
+		broker->texts += 2 * a->key_size;
+		broker->texts += a->dependency.answer.text ? strlen(a->dependency.answer.text) : 0;
 		broker->open_count += a->fd >= 0;
 	} else if (a->fd < 0 && a->dependency.answer.has_content) {
 		int r = reopen(broker, a);
@@ -188,6 +204,35 @@ static int look_up(struct zvm_broker *broker, const struct zvm_question *q, stru
 	}
 	*ret = a;
 	return 0;
+}
+
+static int trouble(struct zvm_broker *broker, int error)
+{
+	if (!broker->trouble)
+		broker->trouble = error;
+	return error;
+}
+
+/* That a run asks too much is its own doing, and the same every time; all else that goes wrong here is ours. */
+static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
+{
+	int r = find_or_ask(broker, q, ret);
+	return r && r != -ENFILE ? trouble(broker, r) : r;
+}
+
+int zvm_broker_trouble(const struct zvm_broker *broker)
+{
+	return broker->trouble;
+}
+
+/* An answer has been given: its descriptor is kept for a second asking, if there are not too many. */
+static void put_back(struct zvm_broker *broker, struct asked *a)
+{
+	if (a->fd < 0 || broker->open_count < OPEN_MAX)
+		return;
+	zvm_close_pointer(&a->fd);
+	a->fd = -1;
+	broker->open_count--;
 }
 
 int zvm_broker_ask(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret)
@@ -199,10 +244,16 @@ int zvm_broker_ask(void *context, const struct zvm_question *question, bool want
 		return r;
 	*ret = a->dependency.answer;
 	ret->text = a->dependency.answer.text ? strdup(a->dependency.answer.text) : NULL;
-	ret->fd = want_fd && a->fd >= 0 ? fcntl(a->fd, F_DUPFD_CLOEXEC, 0) : -1;
-	if (want_fd && a->fd >= 0 && ret->fd < 0)
-		return -errno;
-	return 0;
+	if (a->dependency.answer.text && !ret->text)
+		return trouble(broker, -ENOMEM);
+	if (want_fd && a->fd >= 0) {
+		ret->fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
+		r = ret->fd < 0 ? trouble(broker, -errno) : 0;
+	}
+	put_back(broker, a);
+	if (r)
+		zvm_answer_free(ret);
+	return r;
 }
 
 static int send_answer(struct zvm_broker *broker, struct asked *a)
@@ -220,19 +271,15 @@ static int send_answer(struct zvm_broker *broker, struct asked *a)
 	        .mtime = answer->mtime,
 	        .content = a->content,
 	};
-	int r = zvm_packet_send(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
-	if (a->fd >= 0 && broker->open_count >= OPEN_MAX) {
-		zvm_close_pointer(&a->fd);
-		a->fd = -1;
-		broker->open_count--;
-	}
+	int r = zvm_packet_send_now(broker->socket, &reply, sizeof reply, text, reply.text_length, &a->fd, a->fd >= 0);
+	put_back(broker, a);
 	return r;
 }
 
 static int send_error(struct zvm_broker *broker, int error)
 {
 	struct zvm_reply reply = {.error = error};
-	return zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
+	return zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, NULL, 0);
 }
 
 static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, const char *path)
@@ -244,8 +291,8 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	if (strlen(path) != ask->text_length || *path != '/' || ask->text_length >= ZVM_PATH_MAX)
 		return -EPROTO;
 	int r = look_up(broker, &question, &a);
-	/* Trouble of ours must not look like an answer: the guest gets EIO
-	 * and the run is not remembered as it says so. */
+	/* Trouble of ours must not look like an answer: the guest is told something, but the run will have no result.
+	 */
 	return r ? send_error(broker, r == -ENFILE ? r : -EIO) : send_answer(broker, a);
 }
 
@@ -330,13 +377,16 @@ static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, con
 		return -EPROTO;
 	struct asked *a = broker->contents[number - 1];
 	int r = prepare_asked(broker, a, &prepared);
-	if (r)
+	put_back(broker, a);
+	if (r) { /* the guest goes on with the file as it is, and so not as it would another time */
+		trouble(broker, r);
 		return send_error(broker, -EIO);
+	}
 	if (prepared.unproven)
 		r = note_unproven(broker, a->dependency.question.path, prepared.unproven);
 	struct zvm_reply reply = {.flags = (prepared.fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
 	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u)};
-	r = r ? r : zvm_packet_send(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
+	r = r ? r : zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
 	zvm_close_pointer(&prepared.fd);
 	return r;
 }
@@ -346,6 +396,22 @@ static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, con
 static bool words_valid(const char *text, size_t size)
 {
 	return size && text[size - 1] == 0;
+}
+
+/* What the guest is told of a program that cannot be run. */
+static int exec_error(struct zvm_broker *broker, int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EACCES:
+	case -ENOEXEC:
+	case -ELOOP:
+	case -E2BIG:
+	case -ENAMETOOLONG:
+	case -ENFILE: return r;
+	default: trouble(broker, r); return -EIO;
+	}
 }
 
 /* execve from inside: path and arguments as NUL-terminated words. */
@@ -384,15 +450,15 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	}
 	if (r) {
 		zvm_program_free(&program);
-		return send_error(broker, r);
+		return send_error(broker, exec_error(broker, r));
 	}
 	struct {
 		struct zvm_reply reply;
 		struct zvm_exec_plan plan;
 	} head = {{.flags = ZVM_REPLY_CONTENT, .text_length = (uint32_t)(sizeof plan + strings.size)}, plan};
 	int fds[2] = {program.fd, program.interpreter_fd};
-	r = zvm_packet_send(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
-	                    program.has_interpreter ? 2 : 1);
+	r = zvm_packet_send_now(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
+	                        program.has_interpreter ? 2 : 1);
 	zvm_program_free(&program);
 	return r;
 }
@@ -407,6 +473,8 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 {
 	struct zvm_ask ask;
 	ssize_t got = zvm_packet_receive(broker->socket, broker->packet, sizeof broker->packet - 1, NULL, 0, NULL);
+	if (got == -EAGAIN)
+		return 1;
 	if (got == 0 || got == -ECONNRESET)
 		return -EPIPE;
 	if (got < (ssize_t)sizeof ask)
@@ -433,7 +501,7 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 		return 0;
 	default: return -EPROTO;
 	}
-	return r == 0 ? 1 : r == -EPROTO ? r : -EPIPE;
+	return r == 0 ? 1 : r == -EPROTO || r == -EAGAIN ? -EPROTO : -EPIPE;
 }
 
 void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *ret_count)
@@ -444,7 +512,7 @@ void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *
 	broker->unproven_count = 0;
 }
 
-void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
+int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
 {
 	struct asked *a, *next;
 	unsigned n = 0;
@@ -452,7 +520,7 @@ void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependen
 	*ret = list;
 	*ret_count = 0;
 	if (!list)
-		return;
+		return -ENOMEM;
 	HASH_ITER(hh, broker->asked, a, next)
 	{
 		if (a->pinned)
@@ -462,4 +530,5 @@ void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependen
 		a->dependency.answer = (struct zvm_answer){.fd = -1};
 	}
 	*ret_count = n;
+	return 0;
 }

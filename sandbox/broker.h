@@ -9,8 +9,8 @@
 struct zvm_broker;
 
 int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **ret);
-/* The box's socket, once there is one; stays the caller's. */
-void zvm_broker_attach(struct zvm_broker *broker, int socket);
+/* The box's socket, once there is one; stays the caller's, and will not block. 0 or -errno. */
+int zvm_broker_attach(struct zvm_broker *broker, int socket);
 void zvm_broker_free(struct zvm_broker *broker);
 
 /* zvm_asker: a question of ours, recorded like one of the guest's. */
@@ -19,13 +19,17 @@ zvm_asker zvm_broker_ask;
 /* Puts prepared images in place of the program's and the interpreter's descriptors. 0 or -errno. */
 int zvm_broker_prepare(struct zvm_broker *broker, struct zvm_program *program);
 
-/* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense. */
+/* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense, or
+ * does not listen. */
 int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
+
+/* -errno of the first question that could not be answered for a reason of ours; 0: there was none. */
+int zvm_broker_trouble(const struct zvm_broker *broker);
+
+/* Hands over the dependencies. 0 or -ENOMEM. */
+int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
 
 /* Hands over the files that were mapped executable with unproven places in them. */
 void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *ret_count);
-
-/* Hands over the dependencies. */
-void zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
 
 #endif

@@ -13,8 +13,9 @@
  * what they used, and reports once when the last is gone.
  *
  * Who dies: the daemon - our control socket reads end-of-file, we kill every group and exit. The launcher - boxes die
- * with the pid namespace or their parent-death signal; the daemon reads end-of-file and starts another launcher. The
- * zygote - boxes live on, a new zygote is forked. A box - reported.
+ * with the pid namespace or by their parent-death signal; the daemon reads end-of-file, kills what is left (a guest
+ * that owns its monitor can fork children without such a signal, but without a pid namespace they become the daemon's),
+ * and starts another launcher. The zygote - boxes live on, a new zygote is forked. A box - reported.
  *
  * The launcher's own code allocates nothing: it may be forked from a process with threads, when it is started again.
  */
@@ -41,12 +42,19 @@
 #define BOXES_MAX 256
 #define POOL_MAX 16
 
+/* Memory that the launcher writes and the daemon reads. */
+struct shared {
+	struct zvm_wall_report reports[ZVM_WALL_COUNT];
+	pid_t groups[BOXES_MAX]; /* of the boxes; 0: free slot */
+};
+
 struct zvm_launcher {
 	pthread_mutex_t lock; /* around one request and its answer, and around starting anew */
 	int control;
 	pid_t pid;
 	unsigned pool;
 	bool plain;
+	struct shared *shared;
 	struct zvm_zygote zygote;
 };
 
@@ -69,16 +77,16 @@ struct box {
 };
 
 struct launcher_process {
-	int control, zygote, signals;
+	int control, zygote, signals, proc;
 	pid_t zygote_pid;
 	unsigned pool;
-	bool pid_namespace;
 	const struct zvm_launcher *launcher;
 	struct box boxes[BOXES_MAX];
 };
 
-static void close_box(struct box *box)
+static void close_box(struct launcher_process *l, struct box *box)
 {
+	l->launcher->shared->groups[box - l->boxes] = 0;
 	zvm_close_pointer(&box->status);
 	zvm_close_pointer(&box->socket);
 	zvm_close_pointer(&box->arena);
@@ -105,7 +113,7 @@ static int start_zygote(struct launcher_process *l)
 		return -EAGAIN;
 	}
 	if (pid == 0) {
-		zvm_zygote_become(&l->launcher->zygote, pair[1]);
+		zvm_zygote_become(&l->launcher->zygote, pair[1], l->proc);
 		_exit(119);
 	}
 	close(pair[1]);
@@ -117,8 +125,8 @@ static int start_zygote(struct launcher_process *l)
 
 static int make_arena(void)
 {
-	int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	return fd < 0 ? -errno : fd;
+	zvm_autofd int fd = memfd_create("zvm arena", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	return fd < 0 || ftruncate(fd, (off_t)ZVM_ARENA_FIRST) < 0 ? -errno : zvm_steal_fd(&fd);
 }
 
 /* One more box in the pool: ask the zygote to fork, and make the child a group of its own. */
@@ -133,10 +141,8 @@ static int fork_box(struct launcher_process *l)
 		return arena;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	struct zvm_fork_order order = {.magic = ZVM_ORDER_MAGIC,
-	                               .arena_size = ZVM_ARENA_MAPPED,
-	                               .box = (uint32_t)(box - l->boxes),
-	                               .die_with_parent = !l->pid_namespace};
+	struct zvm_fork_order order = {
+	        .magic = ZVM_ORDER_MAGIC, .arena_size = ZVM_ARENA_MAPPED, .box = (uint32_t)(box - l->boxes)};
 	struct zvm_fork_done done;
 	int fds[2] = {pair[1], arena};
 	int r = zvm_packet_send(l->zygote, &order, sizeof order, NULL, 0, fds, 2);
@@ -150,6 +156,7 @@ static int fork_box(struct launcher_process *l)
 		return r;
 	}
 	setpgid(done.pid, done.pid);
+	l->launcher->shared->groups[box - l->boxes] = done.pid;
 	*box = (struct box){.group = done.pid, .status = -1, .socket = pair[0], .arena = zvm_steal_fd(&arena)};
 	return 0;
 }
@@ -168,6 +175,13 @@ static unsigned pool_size(const struct launcher_process *l)
 	for (unsigned i = 0; i < BOXES_MAX; i++)
 		n += l->boxes[i].group && l->boxes[i].socket >= 0;
 	return n;
+}
+
+/* A box that waits reads the end of its socket and exits. */
+static void put_away(struct box *box)
+{
+	zvm_close_pointer(&box->socket);
+	box->socket = -1;
 }
 
 static int fork_box_with_retry(struct launcher_process *l)
@@ -233,8 +247,7 @@ static void reap_group(struct launcher_process *l, struct box *box)
 	}
 	if (box->status >= 0)
 		zvm_packet_send(box->status, &box->sum, sizeof box->sum, NULL, 0, NULL, 0);
-	(void)l;
-	close_box(box);
+	close_box(l, box);
 }
 
 /* A child that died before setpgid reached it belongs to nobody's group; the zygote is forked anew. */
@@ -347,9 +360,9 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 	static struct launcher_process l;
 	l = (struct launcher_process){.control = control,
 	                              .zygote = -1,
+	                              .proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
 	                              .pool = launcher->pool,
-	                              .launcher = launcher,
-	                              .pid_namespace = launcher->zygote.reports[ZVM_WALL_PID].stands || getpid() == 1};
+	                              .launcher = launcher};
 	for (unsigned i = 0; i < BOXES_MAX; i++)
 		l.boxes[i] = (struct box){.status = -1, .socket = -1, .arena = -1};
 	prctl(PR_SET_NAME, "zvm-launcher");
@@ -360,6 +373,8 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 	zvm_wall_empty_root(launcher->zygote.reports);
 	int32_t result = l.signals < 0 ? l.signals : start_zygote(&l);
 	result = result ? result : fork_box(&l);
+	if (result == 0 && !l.pool)
+		put_away(pooled(&l)); /* it was only to show that boxes can be made */
 	zvm_packet_send(control, &result, sizeof result, NULL, 0, NULL, 0);
 	if (result == 0)
 		serve(&l);
@@ -410,12 +425,35 @@ static int spawn(struct zvm_launcher *launcher)
 	return 0;
 }
 
+/*
+ * Boxes of a launcher that was killed, where there is no pid namespace: the launcher's children have become ours, since
+ * we are a subreaper. A group that still has a child of ours keeps its number, so nobody else can be hit.
+ */
+static void kill_orphans(struct zvm_launcher *launcher)
+{
+	for (unsigned i = 0; i < BOXES_MAX; i++) {
+		pid_t group = launcher->shared->groups[i];
+		launcher->shared->groups[i] = 0;
+		if (group <= 0)
+			continue;
+		pid_t dead;
+		while ((dead = waitpid(-group, NULL, WNOHANG | __WALL)) > 0)
+			;
+		if (dead == 0)
+			kill(-group, SIGKILL);
+		while (dead >= 0)
+			dead = waitpid(-group, NULL, __WALL);
+	}
+}
+
 static void bury(struct zvm_launcher *launcher)
 {
 	zvm_close_pointer(&launcher->control);
 	launcher->control = -1;
 	if (launcher->pid > 0)
 		waitpid(launcher->pid, NULL, __WALL);
+	if (launcher->pid > 0 && !launcher->zygote.reports[ZVM_WALL_PID].stands)
+		kill_orphans(launcher);
 	launcher->pid = 0;
 }
 
@@ -431,15 +469,19 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
 	if (launcher->pool > POOL_MAX)
 		launcher->pool = POOL_MAX;
+	if (options->fresh)
+		launcher->pool = 0;
 	pthread_mutex_init(&launcher->lock, NULL);
-	struct zvm_wall_report *reports = mmap(NULL, sizeof(struct zvm_wall_report) * ZVM_WALL_COUNT,
-	                                       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (reports == MAP_FAILED) {
+	struct shared *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED) {
 		free(launcher);
 		return -ENOMEM;
 	}
-	launcher->zygote.reports = reports;
-	zvm_wall_reports_start(reports);
+	launcher->shared = shared;
+	launcher->zygote.reports = shared->reports;
+	launcher->zygote.plain = options->plain;
+	zvm_wall_reports_start(shared->reports);
+	prctl(PR_SET_CHILD_SUBREAPER, 1); /* kill_orphans */
 	int r = zvm_zygote_prepare(&launcher->zygote);
 	r = r ? r : spawn(launcher);
 	if (r) {
@@ -455,7 +497,7 @@ void zvm_launcher_stop(struct zvm_launcher *launcher)
 	if (!launcher)
 		return;
 	bury(launcher);
-	munmap(launcher->zygote.reports, sizeof(struct zvm_wall_report) * ZVM_WALL_COUNT);
+	munmap(launcher->shared, sizeof *launcher->shared);
 	pthread_mutex_destroy(&launcher->lock);
 	free(launcher);
 }
@@ -499,6 +541,15 @@ int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct
 	}
 	pthread_mutex_unlock(&launcher->lock);
 	return r;
+}
+
+void zvm_launcher_lost(struct zvm_launcher *launcher)
+{
+	pthread_mutex_lock(&launcher->lock);
+	struct pollfd control = {.fd = launcher->control}; /* POLLHUP needs no asking for */
+	if (launcher->control >= 0 && poll(&control, 1, 0) > 0)
+		bury(launcher);
+	pthread_mutex_unlock(&launcher->lock);
 }
 
 void zvm_boxed_close(struct zvm_boxed *box)

@@ -14,6 +14,7 @@
 
 #include <stdint.h>
 #include <zvm/box.h>
+#include "protocol.h"
 
 struct zvm_boxed {
 	int socket; /* SOCK_SEQPACKET to the monitor */
@@ -28,8 +29,9 @@ struct zvm_box_status {
 
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret);
 void zvm_boxed_close(struct zvm_boxed *box);
-/* Slots of tables in the arena before data pages: what a box needs beyond the guest's memory limit. */
-#define ZVM_ARENA_OVERHEAD (192ull << 20)
-#define ZVM_ARENA_MAPPED (96ull << 30)
+/* After an end-of-file on box.status: makes sure that nothing of a dead launcher's boxes is left. */
+void zvm_launcher_lost(struct zvm_launcher *launcher);
+/* The arena's tables: what a box needs beyond the guest's memory limit. At least what it is given before its order. */
+#define ZVM_ARENA_OVERHEAD ZVM_ARENA_FIRST
 
 #endif

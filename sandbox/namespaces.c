@@ -24,6 +24,9 @@
 /* More tasks than any box may have (the monitor stops at 256), few enough to bound a fork bomb by one that owns its
  * monitor. */
 #define PROCESSES_HARD 4096
+/* Room for programs that reserve much and use little. What is reserved costs page tables once it is touched, a 512th of
+ * it, and nothing else bounds those of one that owns its monitor. */
+#define ADDRESS_SPACE_HARD (1ull << 40)
 
 static const char *const names[ZVM_WALL_COUNT] = {
         [ZVM_WALL_SECCOMP] = "seccomp",          [ZVM_WALL_RLIMITS] = "rlimits",
@@ -31,9 +34,9 @@ static const char *const names[ZVM_WALL_COUNT] = {
         [ZVM_WALL_MOUNT] = "mount namespace",    [ZVM_WALL_NET] = "network namespace",
         [ZVM_WALL_IPC] = "ipc namespace",        [ZVM_WALL_UTS] = "uts namespace",
         [ZVM_WALL_CGROUP] = "cgroup namespace",  [ZVM_WALL_ROOT] = "empty root",
-        [ZVM_WALL_LANDLOCK] = "landlock",        [ZVM_WALL_NOBODY] = "unprivileged user",
-        [ZVM_WALL_PRIVILEGES] = "no privileges", [ZVM_WALL_TSC] = "rdtsc trap",
-        [ZVM_WALL_CPUID] = "cpuid trap",
+        [ZVM_WALL_LANDLOCK] = "landlock",        [ZVM_WALL_FIRST_TO_GO] = "first out of memory",
+        [ZVM_WALL_NOBODY] = "unprivileged user", [ZVM_WALL_PRIVILEGES] = "no privileges",
+        [ZVM_WALL_TSC] = "rdtsc trap",           [ZVM_WALL_CPUID] = "cpuid trap",
 };
 
 static const struct {
@@ -211,6 +214,15 @@ void zvm_wall_empty_root(struct zvm_wall_report *reports)
 
 /* --- in the zygote --- */
 
+/* Where no cgroup holds the processes of a box together, each may use as much as its limit says. If that is more than
+ * the machine has, it is they who are killed, and nobody else. */
+void zvm_wall_first_to_go(int proc, struct zvm_wall_report *reports)
+{
+	zvm_autofd int fd = proc < 0 ? -1 : openat(proc, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	int r = proc < 0 ? ENOENT : fd < 0 || write(fd, "1000", 4) != 4 ? errno : 0;
+	report(reports, ZVM_WALL_FIRST_TO_GO, r, "a /proc that is mounted and writable");
+}
+
 int zvm_wall_become_nobody(struct zvm_wall_report *reports)
 {
 	int r = 0;
@@ -252,6 +264,7 @@ int zvm_wall_limits(struct zvm_wall_report *reports)
 	int r = limit(RLIMIT_CORE, 0);
 	r = r ? r : limit(RLIMIT_MEMLOCK, 0);
 	r = r ? r : limit(RLIMIT_NOFILE, 4096);
+	r = r ? r : limit(RLIMIT_AS, ADDRESS_SPACE_HARD);
 	r = r ? r : limit(RLIMIT_NPROC, PROCESSES_HARD);
 	r = r ? r : limit(RLIMIT_MSGQUEUE, 0);
 	r = r ? r : limit(RLIMIT_RTPRIO, 0);
@@ -279,10 +292,15 @@ static size_t landlock_everything(long version, struct landlock_handled *ret)
 	return version < 4 ? sizeof ret->files : version < 6 ? sizeof ret->files + sizeof ret->network : sizeof *ret;
 }
 
-void zvm_wall_landlock(struct zvm_wall_report *reports)
+void zvm_wall_landlock(bool plain, struct zvm_wall_report *reports)
 {
 	static const char remedy[] = "a kernel with CONFIG_SECURITY_LANDLOCK, and landlock in the lsm= list";
 	struct landlock_handled everything;
+	if (plain) {
+		report(reports, ZVM_WALL_LANDLOCK, EPERM, "");
+		explain(reports, ZVM_WALL_LANDLOCK, "not asked for");
+		return;
+	}
 	long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1u /* ask for the version */);
 	if (version < 1) {
 		report(reports, ZVM_WALL_LANDLOCK, version < 0 ? errno : EOPNOTSUPP, remedy);

@@ -1,5 +1,6 @@
 #include "packet.h"
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -22,8 +23,8 @@ static void attach(struct msghdr *message, union control *control, const int *fd
 	memcpy(CMSG_DATA(header), fds, sizeof(int) * fd_count);
 }
 
-int zvm_packet_send(int socket, const void *head, size_t head_size, const void *body, size_t body_size, const int *fds,
-                    unsigned fd_count)
+static int send_packet(int socket, const void *head, size_t head_size, const void *body, size_t body_size,
+                       const int *fds, unsigned fd_count, int flags)
 {
 	union control control;
 	struct iovec parts[2] = {{(void *)(size_t)head, head_size}, {(void *)(size_t)body, body_size}};
@@ -34,9 +35,21 @@ int zvm_packet_send(int socket, const void *head, size_t head_size, const void *
 		attach(&message, &control, fds, fd_count);
 	ssize_t sent;
 	do
-		sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+		sent = sendmsg(socket, &message, MSG_NOSIGNAL | flags);
 	while (sent < 0 && errno == EINTR);
 	return sent < 0 ? -errno : 0;
+}
+
+int zvm_packet_send(int socket, const void *head, size_t head_size, const void *body, size_t body_size, const int *fds,
+                    unsigned fd_count)
+{
+	return send_packet(socket, head, head_size, body, body_size, fds, fd_count, 0);
+}
+
+int zvm_packet_send_now(int socket, const void *head, size_t head_size, const void *body, size_t body_size,
+                        const int *fds, unsigned fd_count)
+{
+	return send_packet(socket, head, head_size, body, body_size, fds, fd_count, MSG_DONTWAIT);
 }
 
 static unsigned detach(struct msghdr *message, int *fds, unsigned fds_max)
@@ -75,7 +88,8 @@ ssize_t zvm_packet_receive(int socket, void *to, size_t room, int *fds, unsigned
 		*fd_count = 0;
 	if (got < 0)
 		return -errno;
+	bool fits = !(message.msg_flags & MSG_TRUNC);
 	if (fds_max)
-		*fd_count = detach(&message, fds, fds_max);
-	return message.msg_flags & MSG_TRUNC ? -EMSGSIZE : got;
+		*fd_count = detach(&message, fds, fits ? fds_max : 0);
+	return fits ? got : -EMSGSIZE;
 }

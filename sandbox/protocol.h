@@ -11,8 +11,9 @@
  * The program and its interpreter come as prepared images where there are any; of other contents the box gets the
  * prepared one by a question (ZVM_ASK_KIND_IMAGE), so that who reads a file gets the file.
  *
- * Every ask but ZVM_ASK_KIND_TRACE gets exactly one reply. The host trusts nothing in an ask; descriptors sent by a box
- * are dropped by the kernel because the host receives without room for them. No pointer crosses, and nothing here
+ * Every ask but ZVM_ASK_KIND_TRACE gets exactly one reply, and the next ask comes after it: a box that lets answers
+ * pile up is hung up on. The host trusts nothing in an ask. A box cannot send descriptors (the wall knows no sendmsg),
+ * and the host receives without room for them, so the kernel would drop them. No pointer crosses, and nothing here
  * depends on libc, because the monitor has none.
  */
 #ifndef ZVM_PROTOCOL_H
@@ -31,6 +32,10 @@
 #define ZVM_MONITOR_BASE 0x7e0000000000ull
 #define ZVM_MONITOR_END 0x7e1000000000ull
 #define ZVM_ARENA_BASE 0x7e2000000000ull
+/* What the arena's memfd holds while the box waits for its order, before it is cut to size and sealed. */
+#define ZVM_ARENA_FIRST (192ull << 20)
+/* Room for any arena; how much of it there is depends on the run's limit. */
+#define ZVM_ARENA_MAPPED (96ull << 30)
 
 #define ZVM_PATH_MAX 4096
 /* Longest packet in either direction: header, a path, or the strings of a run order. */
@@ -63,9 +68,8 @@ struct zvm_handoff {
 
 struct zvm_fork_order {
 	uint64_t magic;
-	uint64_t arena_size;      /* to map of the memfd sent along; the run order says how much of it there is */
-	uint32_t box;             /* the launcher's number for it */
-	uint32_t die_with_parent; /* no pid namespace: ask the kernel for SIGKILL when the launcher dies */
+	uint64_t arena_size;  /* to map of the memfd sent along; the run order says how much of it there is */
+	uint32_t box, unused; /* the launcher's number for it */
 };
 
 struct zvm_fork_done {
@@ -167,6 +171,7 @@ enum zvm_report_end {
 	ZVM_REPORT_OUTPUT_LIMIT = 3,
 	ZVM_REPORT_DEADLOCK = 4,
 	ZVM_REPORT_START_FAILED = 5, /* the image could not be mapped: status is the errno */
+	ZVM_REPORT_HOST_FAILED = 6,  /* the host did not do what it does for others: status is the errno */
 };
 
 /* Bits of zvm_report.remarks. */

@@ -6,8 +6,8 @@
  * its name.
  *
  * Times: a compiled Python module (.pyc) names the time of its source, and without a match every module is compiled at
- * every start. So for *.py below /usr the true time is part of the answer (and of the dependency); all others show
- * ZVM_EPOCH.
+ * every start. So for *.py below /usr and /etc the true time is part of the answer (and of the dependency); all others
+ * show ZVM_EPOCH.
  *
  * Who reads: an ordinary user's daemon is held to what that user may read. A daemon that is root could read everything,
  * but its guests are nobody; so below /usr and /etc it shows only what everybody may read. /script is the mounting
@@ -111,7 +111,7 @@ static bool is_below(const char *guest, const char *directory)
 static bool is_python_source(const char *guest)
 {
 	size_t n = strlen(guest);
-	return n > 3 && !strcmp(guest + n - 3, ".py") && is_below(guest, "/usr");
+	return n > 3 && !strcmp(guest + n - 3, ".py") && (is_below(guest, "/usr") || is_below(guest, "/etc"));
 }
 
 static void describe(const struct zvm_walk *w, struct zvm_answer *a)

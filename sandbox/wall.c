@@ -20,6 +20,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
 
@@ -29,10 +31,11 @@
 /* Arguments of comparisons: address below the guest's end and a length that cannot reach the monitor from there. */
 #define ADDRESS(n) {(n), SCMP_CMP_LT, ZVM_GUEST_END, 0}
 #define LENGTH(n) {(n), SCMP_CMP_LE, ZVM_MAP_LENGTH_MAX, 0}
+#define IN_ARENA(n) {(n), SCMP_CMP_GE, ZVM_ARENA_BASE, 0}
 #define EXACTLY(n, value) {(n), SCMP_CMP_EQ, (value), 0}
-#define MASKED(n, mask, value) {(n), SCMP_CMP_MASKED_EQ, (mask), (value)}
+#define AT_MOST_BITS(n, optional, value) {(n), SCMP_CMP_MASKED_EQ, ~(scmp_datum_t)(optional), (value)}
+#define PROTECTION(n) AT_MOST_BITS((n), PROT_READ | PROT_WRITE | PROT_EXEC, 0)
 #define WHATEVER {{0, 0, 0, 0}}
-#define UNWANTED (MAP_GROWSDOWN | MAP_HUGETLB | MAP_LOCKED)
 
 struct rule {
 	int call;
@@ -41,21 +44,31 @@ struct rule {
 };
 
 static const struct rule policy[] = {
-	/* Bytes, through descriptors the box was given; it cannot open others. */
+	/* Bytes of the input and of files that the broker handed over: all of them are open for reading only. */
 	{SCMP_SYS(pread64), 0, WHATEVER},
+	/* Bytes to the two outputs, which are open for appending only and end at RLIMIT_FSIZE. */
 	{SCMP_SYS(write), 0, WHATEVER},
+	/* One packet to the broker, which expects anything. Not sendmsg: no descriptor can be sent along. */
+	{SCMP_SYS(writev), 0, WHATEVER},
+	/* The broker's answer, with descriptors. Not peeking, which would multiply them; they end at RLIMIT_NOFILE. */
+	{SCMP_SYS(recvmsg), 1, {EXACTLY(2, MSG_CMSG_CLOEXEC)}},
+	/* Giving up what one has. */
 	{SCMP_SYS(close), 0, WHATEVER},
-	/* The conversation with the broker, which expects anything. Descriptors sent along are dropped there. */
-	{SCMP_SYS(sendmsg), 0, WHATEVER},
-	{SCMP_SYS(recvmsg), 0, WHATEVER},
-	/* The guest's memory, always at a named place below the monitor; never growing, huge or locked. */
-	{SCMP_SYS(mmap), 3, {ADDRESS(0), LENGTH(1), MASKED(3, MAP_FIXED | UNWANTED, MAP_FIXED)}},
-	/* The arena, once, where the monitor expects it. A guest that repeats this only harms its own run. */
-	{SCMP_SYS(mmap), 3,
-	 {EXACTLY(0, ZVM_ARENA_BASE), EXACTLY(2, PROT_READ | PROT_WRITE), EXACTLY(3, MAP_SHARED | MAP_FIXED)}},
+	/* The guest's own memory, always at a named place below the monitor, and counted: private, so that RLIMIT_DATA
+	   holds it. Never growing, huge, locked, or of a kind that is yet to be invented. */
+	{SCMP_SYS(mmap), 4,
+	 {ADDRESS(0), LENGTH(1), PROTECTION(2),
+	  AT_MOST_BITS(3, MAP_ANONYMOUS | MAP_NORESERVE, MAP_PRIVATE | MAP_FIXED)}},
+	/* Pages of a file, shared: those of the arena, which is sealed at its size. Not anonymous ones, which no limit
+	   of the kernel would count. */
+	{SCMP_SYS(mmap), 4, {ADDRESS(0), LENGTH(1), PROTECTION(2), EXACTLY(3, MAP_SHARED | MAP_FIXED)}},
+	/* The arena itself, once, where the monitor expects it. A guest that repeats this only harms its own run. */
+	{SCMP_SYS(mmap), 5,
+	 {EXACTLY(0, ZVM_ARENA_BASE), EXACTLY(1, ZVM_ARENA_MAPPED), EXACTLY(2, PROT_READ | PROT_WRITE),
+	  EXACTLY(3, MAP_SHARED | MAP_FIXED), EXACTLY(5, 0)}},
 	/* Giving it back and protecting it: the monitor's own text stays mapped and read-only, whoever asks. */
 	{SCMP_SYS(munmap), 2, {ADDRESS(0), LENGTH(1)}},
-	{SCMP_SYS(mprotect), 2, {ADDRESS(0), LENGTH(1)}},
+	{SCMP_SYS(mprotect), 3, {ADDRESS(0), LENGTH(1), PROTECTION(2)}},
 	/* Growing in place, or moving to a named place; never where the kernel likes, which may be above. */
 	{SCMP_SYS(mremap), 4, {ADDRESS(0), LENGTH(1), LENGTH(2), EXACTLY(3, 0)}},
 	{SCMP_SYS(mremap), 5,
@@ -68,17 +81,20 @@ static const struct rule policy[] = {
 	/* The way back from a trap, and the stack that traps arrive on. */
 	{SCMP_SYS(rt_sigreturn), 0, WHATEVER},
 	{SCMP_SYS(sigaltstack), 0, WHATEVER},
-	/* Waiting for the token: a word of the arena. No priority inheritance, no requeueing. */
-	{SCMP_SYS(futex), 1, {EXACTLY(1, FUTEX_WAIT)}},
-	{SCMP_SYS(futex), 1, {EXACTLY(1, FUTEX_WAKE)}},
+	/* Waiting for the token: a word of the arena, which no other box has. (Two boxes may map the same library, and
+	   could wake each other by a word of it.) No priority inheritance, no requeueing. */
+	{SCMP_SYS(futex), 2, {IN_ARENA(0), EXACTLY(1, FUTEX_WAIT)}},
+	{SCMP_SYS(futex), 2, {IN_ARENA(0), EXACTLY(1, FUTEX_WAKE)}},
 	/* A plain child of the launcher, nothing shared, nothing new. Bounded by RLIMIT_NPROC; dies with its group. */
 	{SCMP_SYS(clone), 1, {EXACTLY(0, CLONE_PARENT | SIGCHLD)}},
-	/* Asking to be killed when the launcher is. */
+	/* Asking to be killed when the launcher is, and whether it was still there: a number that leads nowhere. */
 	{SCMP_SYS(prctl), 2, {EXACTLY(0, PR_SET_PDEATHSIG), EXACTLY(1, SIGKILL)}},
-	/* Limits of the own process, without reading the old ones: hard limits can only be lowered. */
-	{SCMP_SYS(prlimit64), 2, {EXACTLY(0, 0), EXACTLY(3, 0)}},
+	{SCMP_SYS(getppid), 0, WHATEVER},
+	/* The run's limits, of the own process, without reading the old ones: hard limits can only be lowered. */
+	{SCMP_SYS(prlimit64), 3, {EXACTLY(0, 0), EXACTLY(1, RLIMIT_CPU), EXACTLY(3, 0)}},
+	{SCMP_SYS(prlimit64), 3, {EXACTLY(0, 0), EXACTLY(1, RLIMIT_DATA), EXACTLY(3, 0)}},
+	{SCMP_SYS(prlimit64), 3, {EXACTLY(0, 0), EXACTLY(1, RLIMIT_FSIZE), EXACTLY(3, 0)}},
 	/* The end. */
-	{SCMP_SYS(exit), 0, WHATEVER},
 	{SCMP_SYS(exit_group), 0, WHATEVER},
 };
 /* clang-format on */

@@ -1,11 +1,14 @@
 /*
  * The wall: what stands around a box even when the guest owns the monitor.
  *
- *   launcher (before anything else is forked)      zygote (privileges last)
- *     zvm_wall_clone          namespaces             zvm_wall_become_nobody   root daemons only
- *     zvm_wall_empty_root     nothing to see         zvm_wall_limits          no privilege, rlimits, no core, not
- * dumpable zvm_wall_landlock        no path at all; may also come first zvm_wall_instructions    rdtsc and cpuid trap
- *                                                    (monitor) both filters, the wall last
+ *   launcher, before anything else is forked     zvm_wall_clone          namespaces
+ *                                                zvm_wall_empty_root     nothing to see
+ *   zygote, privileges last                      zvm_wall_first_to_go    when the machine's memory runs out
+ *                                                zvm_wall_landlock       no path at all
+ *                                                zvm_wall_become_nobody  root daemons only
+ *                                                zvm_wall_limits         rlimits, no privilege, no core, not dumpable
+ *                                                zvm_wall_instructions   rdtsc and cpuid trap
+ *   monitor                                      both filters, the wall last
  *
  * Each step says what became of it in a struct zvm_wall_report. Only seccomp and the limits are indispensable: the box
  * is safe with these two alone (no path, socket, signal or descriptor reaches outside). The steps allocate nothing but
@@ -31,6 +34,7 @@ enum zvm_wall_step {
 	ZVM_WALL_CGROUP,
 	ZVM_WALL_ROOT,
 	ZVM_WALL_LANDLOCK,
+	ZVM_WALL_FIRST_TO_GO,
 	ZVM_WALL_NOBODY,
 	ZVM_WALL_PRIVILEGES,
 	ZVM_WALL_TSC,
@@ -51,10 +55,12 @@ int zvm_wall_filters(uint64_t text_start, uint64_t text_end, struct zvm_handoff 
  */
 pid_t zvm_wall_clone(bool plain, struct zvm_wall_report *reports);
 void zvm_wall_empty_root(struct zvm_wall_report *reports);
+/* `proc`: a descriptor of /proc, which the empty root no longer has; or -1. */
+void zvm_wall_first_to_go(int proc, struct zvm_wall_report *reports);
 /* 0, or -errno: then there must be no box. */
 int zvm_wall_become_nobody(struct zvm_wall_report *reports);
 int zvm_wall_limits(struct zvm_wall_report *reports);
-void zvm_wall_landlock(struct zvm_wall_report *reports);
+void zvm_wall_landlock(bool plain, struct zvm_wall_report *reports);
 /* Returns whether cpuid faults, which is tried if `trap_cpuid`. No libc clock may be read after this: rdtsc raises
  * SIGSEGV. */
 bool zvm_wall_instructions(bool trap_cpuid, struct zvm_wall_report *reports);

@@ -72,7 +72,8 @@ static int map_monitor(void)
 	return 0;
 }
 
-/* The monitor starts with the dispositions and mask of a fresh program, whatever the daemon had. */
+/* The monitor starts with the dispositions and mask of a fresh program, whatever the daemon had. But a box whose broker
+ * has hung up is told so by an error and leaves. */
 static void reset_signals(void)
 {
 	sigset_t none;
@@ -80,6 +81,7 @@ static void reset_signals(void)
 		struct sigaction action = {.sa_handler = SIG_DFL};
 		sigaction(i, &action, NULL);
 	}
+	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -114,12 +116,13 @@ static uint64_t host_features(void)
 	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) ? HOST_XSAVE : 0;
 }
 
-int zvm_zygote_become(const struct zvm_zygote *zygote, int control)
+int zvm_zygote_become(const struct zvm_zygote *zygote, int control, int proc)
 {
 	static struct zvm_handoff handoff;
 	handoff = zygote->handoff;
 	handoff.host_features = host_features();
 	reset_signals();
+	zvm_wall_first_to_go(proc, zygote->reports);
 	handoff.control = keep_only(control);
 	if (handoff.control < 0)
 		return handoff.control;
@@ -127,7 +130,7 @@ int zvm_zygote_become(const struct zvm_zygote *zygote, int control)
 	if (r)
 		return r;
 	forget_rseq();
-	zvm_wall_landlock(zygote->reports);
+	zvm_wall_landlock(zygote->plain, zygote->reports);
 	r = zvm_wall_become_nobody(zygote->reports);
 	r = r ? r : zvm_wall_limits(zygote->reports);
 	if (r)

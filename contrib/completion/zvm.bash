@@ -36,7 +36,7 @@ _zvm() {
 	esac
 	case $command in
 	mount) options='-f -d -o --scripts --inputs --store --help' ;;
-	run) options='--no-cache --store --scripts --stats --help' ;;
+	run) options='--no-cache --store --scripts --stats --trace --pool --verify --help' ;;
 	stats) options='--store --help' ;;
 	vet) options='--json --help' ;;
 	*) options=--help ;;

@@ -32,6 +32,9 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
  * now. *ret_fd (if not NULL): the stored object. */
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd);
 
+/* A stored content by its digest: zvm_store_object. */
+int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd);
+
 /* The functions that the view and the broker need (view.h), over these blobs and their store. */
 struct zvm_contents zvm_blobs_contents(struct zvm_blobs *blobs);
 

@@ -33,6 +33,7 @@ struct zvm_launcher;
 
 struct zvm_launcher_options {
 	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
+	bool fresh;    /* none is kept waiting: each is made when it is asked for */
 	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
 	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
 };
@@ -68,8 +69,9 @@ struct zvm_dependency {
 struct zvm_box_request {
 	const struct zvm_view *view;
 	const struct zvm_contents *contents;
-	const char *script; /* guest path: "/script/count.py", "/usr/bin/sort" */
-	int script_fd;      /* its stored content, read-only; borrowed */
+	struct zvm_asker asker; /* .ask NULL: the view itself */
+	const char *script;     /* guest path: "/script/count.py", "/usr/bin/sort" */
+	int script_fd;          /* its stored content, read-only; borrowed */
 	struct zvm_digest script_digest;
 	const char *const *arguments;   /* after argv[0]; NULL-terminated */
 	const char *const *environment; /* whole, "NAME=VALUE", NULL-terminated, in the order the guest sees */

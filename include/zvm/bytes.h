@@ -99,10 +99,17 @@ static inline void zvm_bytes_string(struct zvm_bytes *b, const char *s)
 	zvm_bytes_part(b, s, strlen(s));
 }
 
+/* The first error is the one that stays: data is not damaged because there was no memory to read it. */
+static inline void zvm_reader_fail(struct zvm_reader *r, int error)
+{
+	if (!r->error)
+		r->error = error;
+}
+
 static inline const void *zvm_read_raw(struct zvm_reader *r, size_t n)
 {
 	if (r->error || n > r->left) {
-		r->error = -EBADMSG;
+		zvm_reader_fail(r, -EBADMSG);
 		return NULL;
 	}
 	const void *at = r->data;
@@ -134,12 +141,12 @@ static inline char *zvm_read_string(struct zvm_reader *r)
 	size_t n;
 	const char *at = zvm_read_part(r, &n);
 	if (!at || memchr(at, 0, n)) {
-		r->error = -EBADMSG;
+		zvm_reader_fail(r, -EBADMSG);
 		return NULL;
 	}
 	char *s = malloc(n + 1);
 	if (!s) {
-		r->error = -ENOMEM;
+		zvm_reader_fail(r, -ENOMEM);
 		return NULL;
 	}
 	memcpy(s, at, n);

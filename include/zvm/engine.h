@@ -35,7 +35,15 @@ struct zvm_engine_options {
 	unsigned max_jobs;          /* boxes at once; 0: number of processors */
 	bool any_exit;              /* -o exit=any: every exit status is success */
 	bool no_cache;              /* zvm run --no-cache: compute always, remember nothing */
+	/*
+	 * NULL, or called with a line for each system call of each guest, and behind each stage with one that begins
+	 * with ZVM_TRACE_END and says how it ended. The lines of one stage come in order, from one thread.
+	 */
+	void (*trace)(void *context, const char *line, size_t length);
+	void *trace_context;
 };
+
+#define ZVM_TRACE_END "== "
 
 #define ZVM_DEFAULT_MEMORY (1ull << 30)
 #define ZVM_DEFAULT_OUTPUT (16ull << 30)
@@ -63,14 +71,22 @@ struct zvm_result {
 	             */
 	uint64_t out_size, err_size;
 	struct zvm_digest out_digest;
+	unsigned script_mode;    /* S_IR* bits: who may read or run every script of it */
 	int exit_status, signal; /* of the stage that decides: the last that failed, else the last */
 	int64_t computed_at;     /* real time, seconds: what readers see as mtime */
-	struct zvm_story *story; /* what info/ is written from; the engine's own */
+	struct zvm_story *story; /* what info/ is written from; the engine's own; NULL in a summary */
+	uint64_t info_size;      /* of a summary: of the JSON, if it was asked for */
 	unsigned references;     /* the engine's own */
 };
 
 /* The JSON of info/, written when first asked for. *ret_fd is the result's: do not close it. */
 int zvm_result_info(struct zvm_result *result, int *ret_fd, uint64_t *ret_size);
+
+/*
+ * A result without its bytes: for whoever only compares it and shows its attributes, and may hold very many. Its
+ * descriptors are -1. `with_info`: info_size is set. NULL: no memory.
+ */
+struct zvm_result *zvm_result_summary(struct zvm_result *result, bool with_info);
 
 struct zvm_result *zvm_result_ref(struct zvm_result *result);
 void zvm_result_unref(struct zvm_result *result);

@@ -56,7 +56,7 @@ struct zvm_inode *zvm_inode_get(struct zvm_inodes *inodes, enum zvm_inode_kind k
                                 const char *spec_text, const char *path);
 void zvm_inode_forget(struct zvm_inodes *inodes, struct zvm_inode *inode, uint64_t lookups);
 
-/* A reference to the bound result, or NULL. */
+/* A reference to the bound result's summary (engine.h), or NULL. */
 struct zvm_result *zvm_inode_result(struct zvm_inodes *inodes, struct zvm_inode *inode);
 /* 0: bound now, or already to the same; -ESTALE: to another, and now detached. *ret_new: this call bound it. */
 int zvm_inode_bind(struct zvm_inodes *inodes, struct zvm_inode *inode, struct zvm_result *result, bool *ret_new);

@@ -66,6 +66,9 @@ struct zvm_records;
 int zvm_records_open(struct zvm_store *store, struct zvm_blobs *blobs, struct zvm_records **ret);
 void zvm_records_close(struct zvm_records *records);
 
+/* Who answers a box's questions: the view, or what is remembered of its answers where a stat proves them. */
+struct zvm_asker zvm_records_asker(struct zvm_records *records);
+
 int zvm_action_encode(const struct zvm_action *action, struct zvm_bytes *out);
 /* The box's random generator starts from the action: 32 bytes derived from its encoding. */
 int zvm_action_seed(const struct zvm_action *action, unsigned char seed[32]);

@@ -6,8 +6,8 @@
  *
  *   zvm_autofd int fd = -1;
  *   r = zvm_store_begin(store, &fd);                 // an unnamed file in tmp/: write to it, or let a box write
- *   r = zvm_store_commit(store, fd, &digest, &size); // hash, compare with what is there, sync what must be, link into
- * place r = zvm_store_object(store, &digest, &fd, &size);// read-only descriptor of a stored object
+ *   r = zvm_store_commit(store, fd, &digest, &size); // hash, compare with what is there, link into place
+ *   r = zvm_store_object(store, &digest, &fd, &size); // read-only descriptor of a stored object
  *
  * Layout (DESIGN section 4): objects/ab/DIGEST, records/ab/DIGEST/N, stat/, tmp/, lock, version. Directory 0700,
  * objects 0400. Anything unfinished is only in tmp/ (or unnamed) and vanishes with its writer. Several processes may
@@ -29,7 +29,8 @@
 struct zvm_store;
 
 /*
- * Why a store is refused is for a person to read: *ret_reason (malloc'd sentence, may be NULL) on error.
+ * Why a store is refused is for a person to read: *ret_reason (malloc'd sentence, may be NULL) on error. A refused
+ * directory is not touched. A relative path is taken from the working directory of this moment.
  * -EPROTO: newer format; -EPERM: another user's or writable by others; -EINVAL: a directory that is not a store.
  */
 int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, char **ret_reason);
@@ -42,9 +43,20 @@ int zvm_store_default_path(char **ret);
 
 /* A new empty file, O_RDWR; nothing to undo if it is just closed. */
 int zvm_store_begin(struct zvm_store *store, int *ret_fd);
-/* Makes the bytes of `fd` (from zvm_store_begin; nobody may write to it any more) an object. fd stays the caller's to
- * close. */
-int zvm_store_commit(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size);
+/*
+ * Gives a file from zvm_store_begin back that became no object: nobody else may hold it any more. The next
+ * zvm_store_begin takes it, which costs a tenth of making one. *fd is closed or kept, and -1 afterwards.
+ */
+void zvm_store_recycle(struct zvm_store *store, int *fd);
+/* How many a store keeps. One run begins four files: snapshot, stdout, stderr, record; two runs at a time are usual. */
+#define ZVM_SPARES_MAX 8
+/* Makes a few files ahead, for zvm_store_begin to find: to be called when nobody waits. */
+void zvm_store_make_spares(struct zvm_store *store);
+/*
+ * Makes the bytes of *fd (from zvm_store_begin; nobody may write to it any more) an object, which *fd then is a
+ * descriptor of: the same file, or the one that was stored already.
+ */
+int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size);
 /* Both in one for bytes in memory. */
 int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct zvm_digest *ret);
 /* A snapshot of an open regular file (reflink, else copy) as an object; -EAGAIN never: the copy is what counts. */
@@ -60,19 +72,5 @@ struct zvm_store_counters {
 	uint64_t objects_written, bytes_written, objects_shared, twins, condemned, records_written;
 };
 void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret);
-
-/* --- gc.c, fsck.c --- */
-struct zvm_gc_options {
-	uint64_t max_bytes;  /* 0: no limit by size */
-	uint64_t free_floor; /* keep at least so many bytes free on the filesystem; 0: none */
-};
-struct zvm_gc_report {
-	uint64_t objects, bytes, removed_objects, removed_records, freed_bytes;
-};
-int zvm_store_gc(struct zvm_store *store, const struct zvm_gc_options *options, struct zvm_gc_report *ret);
-
-/* Every object against its name and every record against its checksum and objects; one line per damage through `say`.
- * Returns the number of damages, or -errno. */
-long zvm_store_fsck(struct zvm_store *store, bool repair, void (*say)(void *context, const char *line), void *context);
 
 #endif

@@ -112,6 +112,13 @@ int zvm_view_ask(const struct zvm_view *view, const struct zvm_contents *content
                  bool want_fd, struct zvm_answer *ret, bool *pinned);
 void zvm_answer_free(struct zvm_answer *answer);
 
+/* What a box asks instead, if there is a memory of answers (fs/check.c): the same contract, the same answers. */
+struct zvm_asker {
+	void *context;
+	int (*ask)(void *context, const struct zvm_view *view, const struct zvm_question *question, bool want_fd,
+	           struct zvm_answer *ret, bool *pinned);
+};
+
 /* Same answer, as far as a guest can tell (everything but fd). */
 bool zvm_answer_equal(const struct zvm_answer *a, const struct zvm_answer *b);
 

@@ -35,6 +35,16 @@ void arena_start(u64 size)
 		h->free_runs[i] = NO_INDEX;
 }
 
+void arena_extend(u64 size)
+{
+	heap()->page_end = (u32)(size / PAGE_SIZE);
+}
+
+u32 arena_next_page(void)
+{
+	return heap()->next_page;
+}
+
 static u32 class_of(u64 count)
 {
 	u32 class = 0;

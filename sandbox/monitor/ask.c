@@ -28,7 +28,7 @@ struct control_descriptors {
 #define SOL_SOCKET_LEVEL 1
 
 struct remembered {
-	u64 hash; /* 0: free */
+	u64 hash;
 	u32 path, text;
 	u16 path_length, text_length;
 	u8 follow, elsewhere, unused[2];
@@ -37,19 +37,22 @@ struct remembered {
 	u64 size, inode;
 	s64 mtime;
 };
-#define REMEMBERED_MAX (sizeof(((arena_layout *)0)->asks) / sizeof(struct remembered))
-#define REMEMBERED_FULL (REMEMBERED_MAX * 3 / 4)
 
-static u32 remembered_count; /* how full the table is: only a bound, recounted by nobody after a fork */
+/* Entries in the order of asking, found through a small table: a hash table of entries would touch a page for each. */
+#define SLOTS 8192u
+#define REMEMBERED_MAX 6000u
 
-static struct remembered *table(void)
+struct memory {
+	u32 count, unused;
+	u32 slots[SLOTS]; /* number of an entry plus 1; 0: free */
+	struct remembered entries[REMEMBERED_MAX];
+};
+
+_Static_assert(sizeof(struct memory) <= sizeof(((arena_layout *)0)->asks), "what is remembered fits");
+
+static struct memory *memory(void)
 {
-	return (struct remembered *)arena->asks;
-}
-
-void ask_start(void)
-{
-	remembered_count = 0;
+	return (struct memory *)arena->asks;
 }
 
 static void host_lost(void)
@@ -61,11 +64,9 @@ void host_send(u32 kind, u32 flags, const void *text, u32 length)
 {
 	struct zvm_ask ask = {.kind = kind, .flags = flags, .text_length = length};
 	struct io_vector vectors[2] = {{&ask, sizeof ask}, {(void *)(uintptr_t)text, length}};
-	struct message message = {.vectors = vectors, .vector_count = 2};
 	s64 sent;
-	do
-		sent = native_call(__NR_sendmsg, (u64)(u32)arena->socket, (u64)&message, 0x4000 /* MSG_NOSIGNAL */, 0,
-		                   0, 0);
+	do /* one packet; SIGPIPE is ignored */
+		sent = native_call(__NR_writev, (u64)(u32)arena->socket, (u64)vectors, 2, 0, 0, 0);
 	while (sent == -EINTR);
 	if (sent < 0)
 		host_lost();
@@ -121,6 +122,8 @@ static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct
 	ret->inode = reply.inode;
 	ret->content_size = reply.content_size;
 	ret->mtime = reply.mtime;
+	if ((reply.flags & ZVM_REPLY_CONTENT) && !fd_count)
+		host_failed("the host has no room for another descriptor", -EMFILE);
 	ret->content = reply.content;
 	if (fd)
 		*fd = fd_count ? received : -1;
@@ -137,23 +140,24 @@ static u64 hash_path(const char *path, size_t length, bool follow)
 	return hash ? hash : 1;
 }
 
-static struct remembered *find(const char *path, size_t length, bool follow, u64 hash)
+/* The slot of this question: free, or naming its entry. */
+static u32 *find(const char *path, size_t length, bool follow, u64 hash)
 {
-	for (u64 i = hash % REMEMBERED_MAX;; i = (i + 1) % REMEMBERED_MAX) {
-		struct remembered *r = &table()[i];
-		if (!r->hash)
-			return r;
+	for (u64 i = hash % SLOTS;; i = (i + 1) % SLOTS) {
+		u32 *slot = &memory()->slots[i];
+		const struct remembered *r = &memory()->entries[*slot - 1];
+		if (!*slot)
+			return slot;
 		if (r->hash == hash && r->path_length == length && r->follow == follow &&
 		    !memcmp(block_at(r->path), path, length))
-			return r;
+			return slot;
 	}
 }
 
-static void remember(struct remembered *r, u64 hash, const char *path, size_t length, bool follow,
-                     const struct answer *answer)
+static void remember(u32 *slot, u64 hash, const char *path, size_t length, bool follow, const struct answer *answer)
 {
 	size_t text_length = strlen(answer->text);
-	if (remembered_count >= REMEMBERED_FULL)
+	if (memory()->count >= REMEMBERED_MAX)
 		return;
 	u32 path_block = block_take(length);
 	u32 text_block = text_length ? block_take(text_length) : 0;
@@ -164,7 +168,7 @@ static void remember(struct remembered *r, u64 hash, const char *path, size_t le
 	memcpy(block_at(path_block), path, length);
 	if (text_length)
 		memcpy(block_at(text_block), answer->text, text_length);
-	*r = (struct remembered){
+	memory()->entries[memory()->count] = (struct remembered){
 	        .hash = hash,
 	        .path = path_block,
 	        .text = text_block,
@@ -178,7 +182,7 @@ static void remember(struct remembered *r, u64 hash, const char *path, size_t le
 	        .inode = answer->inode,
 	        .mtime = answer->mtime,
 	};
-	remembered_count++;
+	*slot = ++memory()->count;
 }
 
 static void recall(const struct remembered *r, struct answer *ret)
@@ -200,13 +204,13 @@ void ask_lookup(const char *path, bool follow, struct answer *ret)
 {
 	size_t length = strlen(path);
 	u64 hash = hash_path(path, length, follow);
-	struct remembered *r = find(path, length, follow, hash);
-	if (r->hash) {
-		recall(r, ret);
+	u32 *slot = find(path, length, follow, hash);
+	if (*slot) {
+		recall(&memory()->entries[*slot - 1], ret);
 		return;
 	}
 	ask_host(ZVM_ASK_KIND_LOOKUP, path, (u32)length, follow, ret, NULL);
-	remember(r, hash, path, length, follow, ret);
+	remember(slot, hash, path, length, follow, ret);
 }
 
 /* A failed or redirected open is as good as a lookup; a good one must bring its descriptor. */
@@ -214,17 +218,23 @@ void ask_open(const char *path, bool follow, struct answer *ret, int *fd)
 {
 	size_t length = strlen(path);
 	u64 hash = hash_path(path, length, follow);
-	struct remembered *r = find(path, length, follow, hash);
+	u32 *slot = find(path, length, follow, hash);
+	const struct remembered *r = &memory()->entries[*slot - 1];
 	*fd = -1;
-	if (r->hash && (r->error || r->elsewhere)) {
+	if (*slot && (r->error || r->elsewhere)) {
 		recall(r, ret);
 		return;
 	}
 	ask_host(ZVM_ASK_KIND_OPEN, path, (u32)length, follow, ret, fd);
-	if (!r->hash)
-		remember(r, hash, path, length, follow, ret);
+	if (!*slot)
+		remember(slot, hash, path, length, follow, ret);
 	if (!ret->error && !ret->elsewhere && *fd < 0 && (ret->mode & S_IFMT) != S_IFLNK)
 		ret->error = -EIO;
+}
+
+void ask_warm(void)
+{
+	touch_ahead(memory(), offsetof(struct memory, entries) + PAGE_SIZE);
 }
 
 int ask_image(u32 content, bool *vetted)

@@ -36,8 +36,10 @@ static s64 read_native(const struct description *d, u64 size, u64 to, u64 n, u64
 		return -EINVAL;
 	while (done < n) {
 		s64 got = native_pread(d->native_fd, to + done, n - done, offset + done);
-		if (got == -EINTR)
+		if (got == -EINTR || (got == -EFAULT && memory_fault(to + done)))
 			continue;
+		if (got < 0 && got != -EFAULT)
+			host_failed("the host cannot read a file", got);
 		if (got <= 0)
 			return done ? (s64)done : got;
 		done += (u64)got;
@@ -91,10 +93,12 @@ static s64 write_output(struct description *d, u64 from, u64 n)
 	u64 allowed = min_u64(n, arena->output_limit - *written), done = 0;
 	while (done < allowed) {
 		s64 put = native_write(d->native_fd, from + done, allowed - done);
-		if (put == -EINTR)
+		if (put == -EINTR || (put == -EFAULT && memory_fault(from + done)))
 			continue;
+		if (put == -EFAULT)
+			return done ? (s64)done : put;
 		if (put <= 0)
-			return done ? (s64)done : put ? put : -EIO;
+			host_failed("the host cannot keep what was written", put ? put : -EIO);
 		done += (u64)put;
 		*written += (u64)put;
 	}
@@ -283,15 +287,32 @@ s64 call_pwritev(const u64 *a)
 
 /* RWF_HIPRI, _DSYNC and _SYNC ask for a haste that memory has anyway; the others mean something. */
 #define HASTE 7ull
+#define AT_THE_END 16ull /* RWF_APPEND */
 
 s64 call_preadv2(const u64 *a)
 {
 	return a[5] & ~HASTE ? -EOPNOTSUPP : positioned(a, false, true);
 }
 
+/* Each part of an appending write begins where the file ends, as with O_APPEND; only this call sees the flag. */
+static s64 append(const u64 *a)
+{
+	struct description *d = descriptor_open(a[0]);
+	if (!d)
+		return -EBADF;
+	u32 flags = d->flags, serial = d->serial;
+	d->flags |= O_APPEND;
+	s64 r = positioned(a, true, true);
+	if (d->kind != KIND_FREE && d->serial == serial)
+		d->flags = (d->flags & ~(u32)O_APPEND) | (flags & O_APPEND);
+	return r;
+}
+
 s64 call_pwritev2(const u64 *a)
 {
-	return a[5] & ~HASTE ? -EOPNOTSUPP : positioned(a, true, true);
+	if (a[5] & ~(HASTE | AT_THE_END))
+		return -EOPNOTSUPP;
+	return a[5] & AT_THE_END ? append(a) : positioned(a, true, true);
 }
 
 /* --- seeking --- */

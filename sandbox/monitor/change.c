@@ -398,7 +398,7 @@ static int own_node(const struct place *place, u32 *ret)
 		return -EROFS;
 	if (node == NO_INDEX && place->kind == PLACE_DESCRIPTION) {
 		u32 path = description_at(place->description)->path;
-		return path != NO_INDEX && !starts_with(string_at(path), "/proc/") ? -EROFS : -EPERM;
+		return path != NO_INDEX && !proc_makes(string_at(path)) ? -EROFS : -EPERM;
 	}
 	if (node == NO_INDEX)
 		return -EPERM;
@@ -453,6 +453,16 @@ s64 call_fchmodat(const u64 *a)
 {
 	u32 node = 0;
 	return set_mode(own_at((s32)a[0], a[1], FOLLOW, &node), &node, a[2]);
+}
+
+/* The one that knows of AT_SYMLINK_NOFOLLOW; but a link has no mode to change. */
+s64 call_fchmodat2(const u64 *a)
+{
+	u32 node = 0, flags = (a[3] & AT_SYMLINK_NOFOLLOW ? 0 : FOLLOW) | (a[3] & AT_EMPTY_PATH ? EMPTY_OK : 0);
+	if ((u32)a[3] & ~(u32)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	int r = own_at((s32)a[0], a[1], flags, &node);
+	return r == 0 && (node_at(node)->mode & S_IFMT) == S_IFLNK ? -EOPNOTSUPP : set_mode(r, &node, a[2]);
 }
 
 static s64 set_owner(int error, u64 uid, u64 gid)
@@ -584,7 +594,7 @@ s64 call_fallocate(const u64 *a)
 	}
 	s64 r = reserve(d->node, a[2], end);
 	if (r == 0 && grows)
-		node->size = end;
+		data_set_size(d->node, end);
 	node->changed = clock_peek();
 	return r;
 }

@@ -134,6 +134,28 @@ s64 data_read(u32 index, u64 offset, u64 to, u64 n)
 	return (s64)n;
 }
 
+u64 files_mapped_size(u32 node)
+{
+	node_at(node)->mapped = true;
+	return node_at(node)->size;
+}
+
+void data_set_size(u32 index, u64 size)
+{
+	struct node *node = node_at(index);
+	u64 old_end = page_up(node->size), new_end = page_up(size);
+	node->size = size;
+	if (node->mapped && old_end != new_end)
+		memory_file_resized(index, old_end, new_end);
+}
+
+/* Who changes what a file says does not do so with the rights that it gives. */
+static void drop_privileges(struct node *node)
+{
+	if (node->mode & 06000)
+		node->mode &= ~(node->mode & 010 ? 06000u : 04000u);
+}
+
 static s64 write_pages(u32 index, u64 offset, u64 from, const void *kernel_from, u64 n)
 {
 	struct node *node = node_at(index);
@@ -159,7 +181,8 @@ static s64 write_pages(u32 index, u64 offset, u64 from, const void *kernel_from,
 	if (!done)
 		return error;
 	if (offset + done > node->size)
-		node->size = offset + done;
+		data_set_size(index, offset + done);
+	drop_privileges(node);
 	node->modified = node->changed = clock_peek();
 	return (s64)done;
 }
@@ -181,7 +204,10 @@ struct hole {
 	bool keep; /* somebody has the pages mapped: wiped, not given back */
 };
 
-/* Only what exists is visited: a sparse file may span terabytes. */
+/*
+ * Only what exists is visited: a sparse file may span terabytes. Backwards, since the page given back last is taken
+ * first: the next file's pages then follow each other, and mapping it takes few calls.
+ */
 static void empty_slots(const struct hole *hole, u32 *at, u32 level, u64 base)
 {
 	if (*at == NO_INDEX)
@@ -197,9 +223,10 @@ static void empty_slots(const struct hole *hole, u32 *at, u32 level, u64 base)
 		return;
 	}
 	u64 below = capacity(level - 1), from = hole->first > base ? (hole->first - base) / below : 0;
+	u64 to = hole->end > base ? min_u64((hole->end - base + below - 1) / below, FANOUT) : 0;
 	u32 *table = table_at(*at);
-	for (u64 i = from; i < FANOUT && base + i * below < hole->end; i++)
-		empty_slots(hole, &table[i], level - 1, base + i * below);
+	while (to-- > from)
+		empty_slots(hole, &table[to], level - 1, base + to * below);
 }
 
 static void wipe(u32 index, u64 from, u64 to)
@@ -238,7 +265,8 @@ int data_resize(u32 index, u64 size)
 		data_punch(index, size, FILE_SIZE_MAX - size);
 	else if (size % PAGE_SIZE || node->size % PAGE_SIZE)
 		data_punch(index, node->size, min_u64(page_up(node->size), size) - node->size);
-	node->size = size;
+	data_set_size(index, size);
+	drop_privileges(node);
 	node->modified = node->changed = clock_peek();
 	return 0;
 }

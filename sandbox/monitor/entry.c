@@ -7,12 +7,13 @@
  * monitor runs only when the guest traps. It ends with run_end: a report, and exit.
  *
  * If the launcher dies, the zygote reads end-of-file and exits, and so does a box that still waits; a box
- * that runs is killed with the pid namespace or by its parent-death signal.
+ * that runs is killed with the pid namespace, by its parent-death signal, or by the daemon (launch.c).
  */
 #include "internal.h"
 
 struct zvm_handoff handoff;
 static u8 packet[ZVM_PACKET_MAX];
+static s64 launcher;
 static u8 stack_slots[TASKS_MAX * STACK_SLOT_SIZE] __attribute__((aligned(4096)));
 
 void zygote_main(const struct zvm_handoff *given) NORETURN;
@@ -56,6 +57,13 @@ static void unmap_the_rest(void)
 	}
 }
 
+/* execve would: the launcher's thread pointer is a random address that a guest could read. */
+static void clear_segment_bases(void)
+{
+	native_call(__NR_arch_prctl, ARCH_SET_FS, 0, 0, 0, 0, 0);
+	native_call(__NR_arch_prctl, ARCH_SET_GS, 0, 0, 0, 0, 0);
+}
+
 static void install_filter(const struct zvm_filter_instruction *instructions, u32 count)
 {
 	struct {
@@ -64,6 +72,14 @@ static void install_filter(const struct zvm_filter_instruction *instructions, u3
 	} program = {(u16)count, {0}, (u64)instructions};
 	if (native_call(__NR_seccomp, 1 /* SECCOMP_SET_MODE_FILTER */, 0, (u64)&program, 0, 0, 0) < 0)
 		native_exit(120);
+}
+
+/* To be said anew after each fork, which forgets it. A launcher that died before cannot be followed any more. */
+void follow_launcher(void)
+{
+	native_call(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+	if (native_call(__NR_getppid, 0, 0, 0, 0, 0, 0) != launcher)
+		native_exit(124);
 }
 
 static NORETURN void box_main(const struct zvm_fork_order *order, int socket, int arena_fd);
@@ -86,7 +102,9 @@ static void answer_order(const struct zvm_fork_done *done)
 void zygote_main(const struct zvm_handoff *given)
 {
 	memcpy(&handoff, given, sizeof handoff);
+	launcher = native_call(__NR_getppid, 0, 0, 0, 0, 0, 0);
 	unmap_the_rest();
+	clear_segment_bases();
 	stack_slot_use(0);
 	trap_install();
 	install_filter(handoff.redirect, handoff.redirect_count);
@@ -126,31 +144,60 @@ static void first_process(void)
 		p->descriptors[i].description = NO_INDEX;
 	format(p->directory, sizeof p->directory, "/home/zvm");
 	limits_start(p);
+	p->dumpable = 1;
+	p->timer_slack = 50000;
 	t->state = TASK_RUNNABLE;
 	t->tid = 1;
 	t->deadline = NEVER;
 }
 
-static void start_arena(const struct zvm_fork_order *order, int socket, int arena_fd, const struct zvm_run_order *run,
-                        const int fds[3])
+void touch_ahead(const void *at, size_t size)
 {
+	for (u64 page = page_down((u64)at); page < (u64)at + size; page += PAGE_SIZE) {
+		volatile u8 *byte = (volatile u8 *)page;
+		*byte = *byte;
+	}
+}
+
+/*
+ * While it waits in the pool: all of a run that needs no order, and the pages that every run writes to, so that their
+ * faults (some 1.2 us each) are not on its way. The memfd holds no more than ZVM_ARENA_FIRST yet.
+ */
+static void prepare_arena(const struct zvm_fork_order *order, int socket, int arena_fd)
+{
+	const size_t first_areas = 64 * sizeof(struct area), first_data = 24 * PAGE_SIZE, packet_pages = 4 * PAGE_SIZE;
+	const struct process *p = &arena->processes[0];
 	arena->magic = ZVM_ORDER_MAGIC;
-	arena->size = run->arena_size;
 	arena->box = order->box;
 	arena->socket = socket;
 	arena->arena_fd = arena_fd;
+	arena->clock_ns = EPOCH_NS;
+	arena->next_timer = NEVER;
+	arena->memory_limit = UINT64_MAX;
+	arena_start(ZVM_ARENA_FIRST);
+	first_process();
+	files_start();
+	ask_warm();
+	touch_ahead(p->areas, first_areas);
+	touch_ahead(&p->charged, sizeof *p - offsetof(struct process, charged));
+	touch_ahead(page_at(arena_next_page()), first_data);
+	touch_ahead(packet, packet_pages);
+	touch_ahead((const void *)(stack_slot_at(1) - STACK_SLOT_SIZE / 2), STACK_SLOT_SIZE / 2);
+}
+
+static void start_arena(const struct zvm_run_order *run, const int fds[3])
+{
+	arena->size = run->arena_size;
 	arena->input_fd = fds[0];
 	arena->output_fd[0] = fds[1];
 	arena->output_fd[1] = fds[2];
 	arena->input_size = run->input_size;
 	arena->output_limit = run->output_limit;
 	arena->memory_limit = run->memory_limit;
-	arena->clock_ns = EPOCH_NS;
-	arena->next_timer = NEVER;
 	arena->trace = run->flags & ZVM_RUN_TRACE;
 	random_seed(run->seed);
-	arena_start(run->arena_size);
-	ask_start();
+	arena_extend(run->arena_size);
+	files_connect();
 }
 
 /* The order is the host's, but checked all the same: a slip here should not become a puzzle. */
@@ -165,10 +212,10 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 {
 	int fds[5];
 	u32 fd_count;
-	if (order->die_with_parent)
-		native_call(__NR_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
+	follow_launcher();
 	if (native_map(ZVM_ARENA_BASE, order->arena_size, PROT_READ | PROT_WRITE, MAP_SHARED, arena_fd, 0) < 0)
 		native_exit(122);
+	prepare_arena(order, socket, arena_fd);
 	s64 got = host_receive(socket, packet, sizeof packet, fds, 5, &fd_count);
 	const struct zvm_run_order *run = (const void *)packet;
 	if (!run_order_valid(run, got, fd_count))
@@ -176,9 +223,7 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 	set_limit(RLIMIT_CPU, run->cpu_seconds);
 	set_limit(RLIMIT_DATA, run->data_limit);
 	set_limit(RLIMIT_FSIZE, run->output_limit);
-	start_arena(order, socket, arena_fd, run, fds);
-	first_process();
-	files_start();
+	start_arena(run, fds);
 
 	const char *strings = (const char *)(run + 1);
 	size_t executable_size = strlen(strings) + 1;
@@ -220,4 +265,9 @@ void run_end(u32 end, int status, const char *message)
 		format(report.message, sizeof report.message, "%s", message);
 	host_send(ZVM_ASK_KIND_REPORT, 0, &report, sizeof report);
 	native_exit(0);
+}
+
+void host_failed(const char *what, s64 error)
+{
+	run_end(ZVM_REPORT_HOST_FAILED, (int)-error, what);
 }

@@ -66,9 +66,27 @@ static s64 wait_ready(const struct description *d, u64 deadline)
 	return d->kind != KIND_FREE && d->serial == serial ? 0 : -EBADF;
 }
 
-static s64 read_signal(struct description *d, u64 to, u64 n)
+/* Takes the lowest of the signals that are ready, as struct signalfd_siginfo. */
+static void take_signal(const struct description *d, u8 out[128])
+{
+	u32 uid = 1000;
+	struct signal_info info;
+	u32 number = (u32)signal_take(d->value, &info);
+	memset(out, 0, 128);
+	memcpy(out, &number, 4);
+	memcpy(out + 8, &info.code, 4);
+	memcpy(out + 12, &info.pid, 4);
+	memcpy(out + 16, &uid, 4);
+	memcpy(out + 40, &info.status, 4);
+	memcpy(out + 44, &info.value, 4);
+	memcpy(out + 48, &info.value, 8);
+}
+
+/* As many as there are and fit, waiting for the first alone. */
+static s64 read_signals(struct description *d, u64 to, u64 n)
 {
 	u8 out[128];
+	u64 done = 0;
 	if (n < sizeof out)
 		return -EINVAL;
 	while (!signals_ready(d)) {
@@ -76,25 +94,19 @@ static s64 read_signal(struct description *d, u64 to, u64 n)
 		if (r)
 			return r;
 	}
-	u32 number = (u32)__builtin_ctzll(signals_ready(d)) + 1;
-	struct process *p = process_self();
-	bool for_task = task_self()->signal_pending >> (number - 1) & 1;
-	struct signal_info info = for_task ? task_self()->pending_info[number] : p->pending_info[number];
-	*(for_task ? &task_self()->signal_pending : &p->signal_pending) &= ~(1ull << (number - 1));
-	memset(out, 0, sizeof out);
-	memcpy(out, &number, 4);
-	memcpy(out + 8, &info.code, 4);
-	memcpy(out + 12, &info.pid, 4);
-	memcpy(out + 40, &info.status, 4);
-	memcpy(out + 48, &info.value, 8);
-	return put_bytes(to, out, sizeof out) ? -EFAULT : (s64)sizeof out;
+	for (; n - done >= sizeof out && signals_ready(d); done += sizeof out) {
+		take_signal(d, out);
+		if (put_bytes(to + done, out, sizeof out))
+			return done ? (s64)done : -EFAULT;
+	}
+	return (s64)done;
 }
 
 s64 event_read(struct description *d, u64 to, u64 n)
 {
 	u64 value;
 	if (d->kind == KIND_SIGNAL)
-		return read_signal(d, to, n);
+		return read_signals(d, to, n);
 	if (n < 8)
 		return -EINVAL;
 	while (!(value = d->kind == KIND_TIMER ? take_expirations(d) : d->value)) {
@@ -164,10 +176,12 @@ static int put_timer(u64 address, const struct description *d)
 s64 call_timerfd_settime(const u64 *a)
 {
 	s64 error;
-	u64 interval, first;
+	u64 interval, first, given[4];
 	struct description *d = timer_get(a[0], &error);
 	if (!d)
 		return error;
+	if (GUEST_GET(given, a[2]))
+		return -EFAULT;
 	if (a[1] & ~3ull)
 		return -EINVAL;
 	int r = get_timespec(a[2], &interval);
@@ -237,6 +251,35 @@ u64 description_activity(const struct description *d)
 	return sum;
 }
 
+#define READ_HANG_UP 0x2000u /* POLLRDHUP */
+
+static bool input_over(const struct description *d)
+{
+	return d->ring_in == NO_INDEX || !ring_at(d->ring_in)->writers;
+}
+
+static bool output_over(const struct description *d)
+{
+	return d->ring_out == NO_INDEX || !ring_at(d->ring_out)->readers;
+}
+
+/* What is to be read and may be written, and what says that there will be no more of it. */
+static u32 ring_bits(const struct description *d, u32 no_writer, u32 no_reader)
+{
+	u32 ready = 0;
+	if (d->ring_in != NO_INDEX)
+		ready |= (ring_used(d->ring_in) ? POLLIN : 0) | (input_over(d) ? no_writer : 0);
+	else if (d->kind == KIND_SOCKET)
+		ready |= no_writer;
+	if (d->ring_out != NO_INDEX) {
+		if (output_over(d))
+			ready |= POLLOUT | no_reader;
+		else if (RING_SIZE - ring_used(d->ring_out) >= 4096)
+			ready |= POLLOUT;
+	}
+	return ready;
+}
+
 static u32 ready_bits(const struct description *d)
 {
 	u32 ready = 0;
@@ -244,22 +287,10 @@ static u32 ready_bits(const struct description *d)
 	case KIND_EVENT: return (d->value ? POLLIN : 0) | (d->value < COUNTER_MAX ? POLLOUT : 0);
 	case KIND_TIMER: return expirations(d) ? POLLIN : 0;
 	case KIND_SIGNAL: return signals_ready(d) ? POLLIN : 0;
-	case KIND_PIPE:
+	case KIND_PIPE: return ring_bits(d, POLLHUP, POLLERR);
 	case KIND_SOCKET:
-		if (d->ring_in != NO_INDEX) {
-			const struct ring *r = ring_at(d->ring_in);
-			ready |= r->written > r->read ? POLLIN : 0;
-			if (!r->writers)
-				ready |= d->kind == KIND_SOCKET ? POLLIN | POLLHUP | 0x2000 /* POLLRDHUP */ : POLLHUP;
-		}
-		if (d->ring_out != NO_INDEX) {
-			const struct ring *r = ring_at(d->ring_out);
-			if (!r->readers)
-				ready |= d->kind == KIND_SOCKET ? POLLOUT | POLLHUP : POLLERR | POLLOUT;
-			else if (RING_SIZE - (r->written - r->read) >= 4096)
-				ready |= POLLOUT;
-		}
-		return ready;
+		ready = ring_bits(d, POLLIN | READ_HANG_UP, 0);
+		return ready | (input_over(d) && output_over(d) ? POLLHUP : 0);
 	case KIND_INPUT: return d->offset >= arena->input_size ? POLLHUP : POLLIN;
 	case KIND_OUTPUT: return POLLOUT;
 	case KIND_EPOLL: return 0; /* poll.c looks inside */

@@ -57,7 +57,10 @@ void description_release(u32 index)
 		node_at(d->node)->references--;
 		node_release(d->node);
 	}
+	bool output = d->kind == KIND_OUTPUT;
 	d->kind = KIND_FREE;
+	if (output)
+		run_over_if_unheard();
 }
 
 struct description *descriptor_get(u64 fd, u32 *index)
@@ -172,11 +175,10 @@ const char *string_at(u32 string)
 
 /* --- a run's first descriptors, fork, exec, exit --- */
 
-static u32 standard_stream(u32 kind, u32 flags, s32 native_fd, u64 inode)
+static u32 standard_stream(u32 kind, u32 flags, u64 inode)
 {
 	u32 index = description_new(kind, flags);
 	struct description *d = description_at(index);
-	d->native_fd = native_fd;
 	d->mode = S_IFIFO | 0600;
 	d->inode = inode;
 	return index;
@@ -186,10 +188,18 @@ void files_start(void)
 {
 	struct process *p = &arena->processes[0];
 	node_tree_start();
-	p->descriptors[0].description = standard_stream(KIND_INPUT, O_RDONLY, arena->input_fd, 2);
-	p->descriptors[1].description = standard_stream(KIND_OUTPUT, O_WRONLY, arena->output_fd[0], 3);
-	p->descriptors[2].description = standard_stream(KIND_OUTPUT, O_WRONLY, arena->output_fd[1], 4);
+	p->descriptors[0].description = standard_stream(KIND_INPUT, O_RDONLY, 2);
+	p->descriptors[1].description = standard_stream(KIND_OUTPUT, O_WRONLY, 3);
+	p->descriptors[2].description = standard_stream(KIND_OUTPUT, O_WRONLY, 4);
 	description_at(p->descriptors[2].description)->device = 1;
+}
+
+void files_connect(void)
+{
+	const struct process *p = &arena->processes[0];
+	description_at(p->descriptors[0].description)->native_fd = arena->input_fd;
+	description_at(p->descriptors[1].description)->native_fd = arena->output_fd[0];
+	description_at(p->descriptors[2].description)->native_fd = arena->output_fd[1];
 }
 
 int files_fork(struct process *parent, struct process *child)

@@ -34,6 +34,7 @@ struct node {
 	u32 seals;
 	u32 name_entry;   /* the entry that named it last, for its path; 0: that name is gone */
 	bool never_named; /* O_TMPFILE: may still be given a name */
+	bool mapped;      /* it has been: memory.c hears of its size */
 	bool orphan;      /* only mappings hold it: freed by nodes_sweep */
 	u32 next_orphan;
 	u32 ring; /* FIFOs: while somebody has it open, else NO_INDEX */
@@ -73,6 +74,7 @@ s64 data_read(u32 node, u64 offset, u64 to, u64 n);
 s64 data_write(u32 node, u64 offset, u64 from, u64 n);
 s64 data_write_kernel(u32 node, u64 offset, const void *from, u64 n);
 int data_resize(u32 node, u64 size);
+void data_set_size(u32 node, u64 size); /* without emptying what is cut off */
 u64 data_seek(u32 node, u64 offset,
               bool hole); /* the next byte that is (or is not) backed by a page; at most the size */
 void data_free(u32 node);
@@ -101,6 +103,7 @@ struct place {
 #define EMPTY_OK 2u    /* "" names the directory descriptor itself */
 #define OPENING 8u     /* a host file will be opened for reading: ask for its content at once, which saves a question */
 #define WANT_PARENT 4u /* a missing last component is no error if its directory exists */
+#define RESOLVE(how) ((u32)(how) << 8) /* openat2's RESOLVE_* */
 
 /* Resolve a guest string relative to a directory descriptor (AT_FDCWD). 0 or -errno. */
 int place_find(s64 directory_fd, u64 guest_path, u32 flags, struct place *ret);
@@ -108,11 +111,18 @@ int place_find_path(const char *path, u32 flags, struct place *ret); /* absolute
 /* The absolute path of an open directory or file. */
 int description_path(u32 description, char path[ZVM_PATH_MAX]);
 
-/* --- /proc (proc.c) --- */
+/* --- /proc and /sys (proc.c, proc_own.c) --- */
+bool proc_makes(const char *path); /* it lies in one of them */
 /* What is at an absolute path below /proc: its mode (0: nothing), and for links the target. */
 u32 proc_mode(const char *path, char target[ZVM_PATH_MAX]);
 int proc_open(const char *path, u32 *page, u32 *page_count, u64 *size); /* content of a file, in arena pages */
 int proc_list(const char *path, struct text *out);                      /* "type name\n" lines */
+void proc_list_names(const char *const *names, u32 count, char type, struct text *out);
+/* "/proc/12/rest" -> process 12 and "rest" (or ""); NULL: not of this form, or nobody's. */
+struct process *proc_split(const char *path, const char **rest);
+u32 proc_own_mode(const struct process *p, const char *rest, char target[ZVM_PATH_MAX]);
+void proc_own_text(struct process *p, const char *name, struct text *out);
+void proc_own_list(const struct process *p, const char *rest, struct text *out);
 /* /proc/self/fd/N, /dev/fd/N: the description behind it, or NO_INDEX. */
 u32 proc_descriptor(const char *path);
 

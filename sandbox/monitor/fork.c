@@ -13,8 +13,19 @@
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
 	 CLONE_PTRACE | CLONE_PIDFD)
 
+/* As many as RLIMIT_NPROC lets a user have: all of a box are one user's. */
+static bool too_many(void)
+{
+	u64 count = 0;
+	for (u32 i = 0; i < arena->process_count; i++)
+		count += arena->processes[i].in_use;
+	return count >= process_self()->limits[RLIMIT_NPROC][0];
+}
+
 static struct process *process_new(u32 *index)
 {
+	if (too_many())
+		return NULL;
 	for (u32 i = 1; i < PROCESSES_MAX; i++)
 		if (i >= arena->process_count || !arena->processes[i].in_use) {
 			if (i >= arena->process_count)
@@ -33,13 +44,18 @@ static void copy_process(struct process *to, const struct process *from)
 	to->token = 0;
 	to->zombie = 0;
 	to->signal_pending = 0;
+	to->death_signal = 0;
+	to->subreaper = 0;
 	memset(to->timers, 0, sizeof to->timers);
 }
 
 /* The native half: 0 in the child, once it has its turn; the child's native pid or -errno in the parent. */
 s64 fork_native(void)
 {
-	return native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	s64 pid = native_call(__NR_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0, 0);
+	if (pid == 0)
+		follow_launcher();
+	return pid;
 }
 
 static void undo_process(struct process *child)
@@ -89,11 +105,8 @@ static s64 process_start(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u6
 	if (flags & CLONE_PARENT_SETTID)
 		GUEST_PUT(parent_tid, child->pid);
 	s64 native = fork_native();
-	if (native < 0) {
-		task->state = TASK_FREE;
-		undo_process(child);
-		return -EAGAIN;
-	}
+	if (native < 0)
+		host_failed("the host has no room for another process", native);
 	if (native > 0)
 		return child->pid;
 	frame_t *frame = task_frame(creator);

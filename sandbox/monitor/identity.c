@@ -4,6 +4,8 @@
  */
 #include "internal.h"
 
+#define LAST_CAPABILITY 40u /* as /proc/sys/kernel/cap_last_cap says */
+
 static s64 nobody_else(u64 id)
 {
 	return (u32)id == 1000 || (u32)id == 0xffffffffu ? 0 : -EPERM;
@@ -29,22 +31,10 @@ CONSTANT(call_setregid, nobody_else(a[0]) | nobody_else(a[1]))
 CONSTANT(call_setresuid, nobody_else(a[0]) | nobody_else(a[1]) | nobody_else(a[2]))
 CONSTANT(call_setresgid, nobody_else(a[0]) | nobody_else(a[1]) | nobody_else(a[2]))
 CONSTANT(call_personality, (u32)a[0] == 0xffffffffu || !a[0] ? 0 : -EINVAL)
-CONSTANT(call_getpriority, a[0] > 2 ? -EINVAL : 20)
-CONSTANT(call_setpriority, a[0] > 2 ? -EINVAL : 0)
 CONSTANT(call_ioprio_get, 0)
 CONSTANT(call_ioprio_set, 0)
 CONSTANT(call_syslog, -EPERM)
-CONSTANT(call_sched_setparam, 0)
-CONSTANT(call_sched_setscheduler, (u32)a[1] == 0 || (u32)a[1] == 3 || (u32)a[1] == 5 ? 0 : -EPERM)
-CONSTANT(call_sched_getscheduler, 0)
-CONSTANT(call_sched_get_priority_max, a[0] == 1 || a[0] == 2 ? 99 : a[0] > 7 ? -EINVAL : 0)
-CONSTANT(call_sched_get_priority_min, a[0] == 1 || a[0] == 2 ? 1 : a[0] > 7 ? -EINVAL : 0)
-CONSTANT(call_sched_setaffinity, 0)
-CONSTANT(call_sched_setattr, 0)
-CONSTANT(call_membarrier, a[0] == 0 ? 0 : -EINVAL)
-CONSTANT(call_mbind, -ENOSYS)
-CONSTANT(call_set_mempolicy, -ENOSYS)
-CONSTANT(call_get_mempolicy, -ENOSYS)
+CONSTANT(call_membarrier, (u32)a[0] == 0 && !(u32)a[1] ? 0 : -EINVAL)
 
 static s64 three_ids(const u64 *a)
 {
@@ -103,32 +93,132 @@ s64 call_getcpu(const u64 *a)
 	return 0;
 }
 
+/* --- scheduling: one processor, one policy for all --- */
+
+#define POLICY_NORMAL 0u
+#define POLICY_FIFO 1u
+#define POLICY_ROUND_ROBIN 2u
+#define POLICY_BATCH 3u
+#define POLICY_IDLE 5u
+#define POLICY_DEADLINE 6u
+
+/* 0, or why the task of that number cannot be asked about. */
+static s64 task_known(u64 tid)
+{
+	if ((s32)tid < 0)
+		return -EINVAL;
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].tid == (s32)tid && arena->tasks[i].state != TASK_FREE)
+			return 0;
+	return tid ? -ESRCH : 0;
+}
+
+static bool is_real_time(u32 policy)
+{
+	return policy == POLICY_FIFO || policy == POLICY_ROUND_ROBIN;
+}
+
+static bool is_policy(u32 policy)
+{
+	return policy <= POLICY_BATCH || policy == POLICY_IDLE || policy == POLICY_DEADLINE;
+}
+
+/* What an unprivileged user may choose changes nothing here; priorities are for real time, which he may not. */
+static s64 choose_policy(u32 policy, s32 priority)
+{
+	if (!is_policy(policy) || policy == POLICY_DEADLINE ||
+	    (is_real_time(policy) ? priority < 1 || priority > 99 : priority != 0))
+		return -EINVAL;
+	return is_real_time(policy) ? -EPERM : 0;
+}
+
+s64 call_sched_setscheduler(const u64 *a)
+{
+	s32 priority;
+	if ((s32)a[1] < 0 || !a[2])
+		return -EINVAL;
+	if (GUEST_GET(priority, a[2]))
+		return -EFAULT;
+	s64 r = task_known(a[0]);
+	return r ? r : choose_policy((u32)a[1] & ~0x40000000u /* SCHED_RESET_ON_FORK */, priority);
+}
+
+s64 call_sched_setparam(const u64 *a)
+{
+	const u64 arguments[3] = {a[0], POLICY_NORMAL, a[1]};
+	return call_sched_setscheduler(arguments);
+}
+
+s64 call_sched_getscheduler(const u64 *a)
+{
+	s64 r = task_known(a[0]);
+	return r ? r : POLICY_NORMAL;
+}
+
+s64 call_sched_get_priority_max(const u64 *a)
+{
+	return !is_policy((u32)a[0]) ? -EINVAL : is_real_time((u32)a[0]) ? 99 : 0;
+}
+
+s64 call_sched_get_priority_min(const u64 *a)
+{
+	return !is_policy((u32)a[0]) ? -EINVAL : is_real_time((u32)a[0]) ? 1 : 0;
+}
+
 s64 call_sched_getaffinity(const u64 *a)
 {
 	u64 one = 1;
-	if (a[1] < 8 || a[1] % 8)
+	if ((u32)a[1] < 8 || (u32)a[1] % 8)
 		return -EINVAL;
-	return GUEST_PUT(a[2], one) ? -EFAULT : 8;
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[2], one) ? -EFAULT : 8;
+}
+
+/* The one processor must be among those asked for. */
+s64 call_sched_setaffinity(const u64 *a)
+{
+	u64 mask = 0;
+	if (guest_read(&mask, a[2], min_u64((u32)a[1], sizeof mask)))
+		return -EFAULT;
+	s64 r = task_known(a[0]);
+	return r ? r : mask & 1 ? 0 : -EINVAL;
 }
 
 s64 call_sched_getparam(const u64 *a)
 {
 	u32 zero = 0;
-	return GUEST_PUT(a[1], zero);
+	if (!a[1])
+		return -EINVAL;
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[1], zero);
 }
 
 s64 call_sched_rr_get_interval(const u64 *a)
 {
 	u64 interval[2] = {0, 4000000};
-	return GUEST_PUT(a[1], interval);
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[1], interval);
 }
 
+/* struct sched_attr: size, policy, flags, nice, priority, then deadlines. */
 s64 call_sched_getattr(const u64 *a)
 {
 	u32 attributes[12] = {48};
-	if (a[2] < sizeof attributes)
+	if (!a[1] || (u32)a[2] < sizeof attributes || (u32)a[2] > PAGE_SIZE || a[3])
 		return -EINVAL;
-	return GUEST_PUT(a[1], attributes);
+	s64 r = task_known(a[0]);
+	return r ? r : GUEST_PUT(a[1], attributes);
+}
+
+s64 call_sched_setattr(const u64 *a)
+{
+	u32 attributes[12];
+	if (!a[1] || (s32)a[0] < 0 || a[2])
+		return -EINVAL;
+	if (GUEST_GET(attributes, a[1]))
+		return -EFAULT;
+	s64 r = task_known(a[0]);
+	return r ? r : choose_policy(attributes[1], (s32)attributes[5]);
 }
 
 /* capget and capset: version 3, no capability. */
@@ -208,43 +298,102 @@ s64 call_setrlimit(const u64 *a)
 	return a[1] ? call_prlimit64(arguments) : -EFAULT;
 }
 
-s64 call_prctl(const u64 *a)
+/* --- prctl --- */
+
+static s64 set_name(u64 address)
 {
 	struct task *task = task_self();
-	u32 zero = 0;
+	char name[16];
+	s64 length = guest_string(name, address, 15);
+	if (length < 0 && length != -ENAMETOOLONG)
+		return length;
+	name[length < 0 ? 15 : length] = 0;
+	memset(task->name, 0, sizeof task->name);
+	memcpy(task->name, name, strlen(name));
+	if (task->tid == process_self()->pid)
+		memcpy(process_self()->name, task->name, sizeof task->name);
+	return 0;
+}
+
+/* What one may set and see again, of which only the first two have an effect in a box. */
+static s64 set_own(const u64 *a)
+{
+	struct process *p = process_self();
 	switch (a[0]) {
-	case PR_SET_NAME:
-		if (guest_read(task->name, a[1], 15) && guest_string(task->name, a[1], 16) < 0)
-			return -EFAULT;
-		task->name[15] = 0;
-		return 0;
-	case PR_GET_NAME: return guest_write(a[1], task->name, 16);
-	case PR_GET_DUMPABLE:
-	case PR_GET_TSC: return a[0] == PR_GET_DUMPABLE ? 1 : GUEST_PUT(a[1], zero);
-	case PR_SET_DUMPABLE:
+	case PR_SET_PDEATHSIG: return a[1] > 64 ? -EINVAL : (p->death_signal = (s32)a[1], 0);
+	case PR_SET_CHILD_SUBREAPER: p->subreaper = a[1] != 0; return 0;
+	case PR_SET_DUMPABLE: return a[1] > 1 ? -EINVAL : (p->dumpable = (u32)a[1], 0);
+	case PR_SET_KEEPCAPS: return a[1] > 1 ? -EINVAL : (p->keeps_capabilities = (u32)a[1], 0);
+	case PR_SET_NO_NEW_PRIVS: return a[1] != 1 || a[2] || a[3] || a[4] ? -EINVAL : 0;
+	default: p->timer_slack = a[1] ? a[1] : 50000; return 0;
+	}
+}
+
+static s64 get_own(const u64 *a)
+{
+	const struct process *p = process_self();
+	s32 number;
+	switch (a[0]) {
+	case PR_GET_PDEATHSIG: number = p->death_signal; return GUEST_PUT(a[1], number);
+	case PR_GET_CHILD_SUBREAPER: number = (s32)p->subreaper; return GUEST_PUT(a[1], number);
+	case PR_GET_TSC: number = 1 /* PR_TSC_ENABLE */; return GUEST_PUT(a[1], number);
+	case PR_GET_DUMPABLE: return p->dumpable;
+	case PR_GET_KEEPCAPS: return p->keeps_capabilities;
+	case PR_GET_NO_NEW_PRIVS: return 1;
+	default: return (s64)p->timer_slack;
+	}
+}
+
+s64 call_prctl(const u64 *a)
+{
+	switch (a[0]) {
+	case PR_SET_NAME: return set_name(a[1]);
+	case PR_GET_NAME: return guest_write(a[1], task_self()->name, 16);
 	case PR_SET_PDEATHSIG:
-	case PR_SET_KEEPCAPS:
-	case PR_SET_TIMERSLACK:
 	case PR_SET_CHILD_SUBREAPER:
+	case PR_SET_DUMPABLE:
+	case PR_SET_KEEPCAPS:
 	case PR_SET_NO_NEW_PRIVS:
-	case PR_SET_THP_DISABLE:
-	case PR_SET_VMA:
-	case PR_SET_PTRACER: return 0;
+	case PR_SET_TIMERSLACK: return set_own(a);
 	case PR_GET_PDEATHSIG:
-	case PR_GET_CHILD_SUBREAPER: return GUEST_PUT(a[1], zero);
+	case PR_GET_CHILD_SUBREAPER:
+	case PR_GET_TSC:
+	case PR_GET_DUMPABLE:
 	case PR_GET_KEEPCAPS:
+	case PR_GET_NO_NEW_PRIVS:
+	case PR_GET_TIMERSLACK: return get_own(a);
+	case PR_SET_THP_DISABLE: /* hints */
+	case PR_SET_VMA:
+	case PR_SET_PTRACER:
 	case PR_GET_SECCOMP:
 	case PR_GET_THP_DISABLE:
-	case PR_CAPBSET_READ:
 	case PR_GET_SECUREBITS:
 	case PR_MCE_KILL_GET: return 0;
-	case PR_GET_NO_NEW_PRIVS: return 1;
-	case PR_GET_TIMERSLACK: return 50000;
+	case PR_CAPBSET_READ: return a[1] > LAST_CAPABILITY ? -EINVAL : 0;
 	case PR_SET_SECCOMP:
 	case PR_SET_MM:
 	case PR_CAPBSET_DROP: return refuse(NULL, EPERM);
 	default: return -EINVAL;
 	}
+}
+
+/* One value for every process asked about: nobody but the guest is there. */
+s64 call_getpriority(const u64 *a)
+{
+	return (u32)a[0] > 2 ? -EINVAL : 20 - process_self()->nice;
+}
+
+s64 call_setpriority(const u64 *a)
+{
+	struct process *p = process_self();
+	s32 nice = (s32)a[2];
+	if ((u32)a[0] > 2)
+		return -EINVAL;
+	nice = nice < -20 ? -20 : nice > 19 ? 19 : nice;
+	if (nice < p->nice)
+		return -EACCES;
+	p->nice = nice;
+	return 0;
 }
 
 s64 call_arch_prctl(const u64 *a)

@@ -29,6 +29,7 @@ extern struct zvm_handoff handoff;
 #define STACK_SLOT_SIZE (64ull << 10)
 u64 stack_slot_at(u32 slot); /* lowest address of a task's alternate stack */
 void stack_slot_use(u32 slot);
+void touch_ahead(const void *at, size_t size); /* writes to each page, changing nothing */
 
 /* load.c */
 struct program_order {
@@ -64,6 +65,11 @@ int signal_wait_status(int number);
 
 void signal_mask_for_call(u64 mask); /* ppoll, pselect, epoll_pwait, sigsuspend: until the call returns */
 
+/* state.c: floating-point and vector registers, for signal frames; 0 or -EFAULT */
+#define STATE_ROOM 3072 /* one size for every processor, so that stack addresses do not tell them apart */
+int state_save(u64 to, const frame_t *frame);
+int state_restore(frame_t *frame, u64 from);
+
 /* time.c */
 int get_timespec(u64 from, u64 *ns);
 void timers_fire(void); /* send what the clock has passed */
@@ -76,15 +82,21 @@ u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
+bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and not too long for the wall */
+bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
+void memory_follow(void);       /* this process has its turn again: others may have cut files that it has mapped */
+bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
 
 /* chance.c */
 void random_seed(const unsigned char seed[32]);
 
 /* arena.c */
 void arena_start(u64 size);
+void arena_extend(u64 size);
+u32 arena_next_page(void); /* where the next fresh page will be */
 
 /* ask.c */
-void ask_start(void);
+void ask_warm(void); /* touches the pages that every run writes to */
 void host_send(u32 kind, u32 flags, const void *text, u32 length);
 s64 host_receive(int socket, void *to, size_t room, int *fds, u32 fds_max, u32 *fd_count);
 
@@ -113,6 +125,8 @@ void robust_list_release(const struct task *task);
 /* fork.c */
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
 s64 fork_native(void);
+void follow_launcher(void);
+void run_over_if_unheard(void);
 
 /* process.c */
 struct process *process_find(s64 pid);                      /* 0: the current one */

@@ -104,6 +104,8 @@ static bool add_etc(struct writer *w, u32 etc)
 	for (u64 at = 0; at + HEADER <= size && fine;) {
 		u8 raw[HEADER + NAME_LENGTH_MAX + 1];
 		s64 got = native_pread(fd, (u64)raw, sizeof raw, at);
+		if (got < 0)
+			host_failed("the host cannot read a directory", got);
 		u32 length = got >= (s64)HEADER ? raw[9] | (u32)raw[10] << 8 : 0;
 		const char *name = (char *)raw + HEADER;
 		u64 inode;
@@ -166,10 +168,13 @@ static u32 entry_read(const struct description *d, u64 at, u8 raw[HEADER + NAME_
 	if (left < HEADER)
 		return 0;
 	u64 n = min_u64(left, HEADER + NAME_LENGTH_MAX);
+	s64 got = (s64)n;
 	if (d->page != NO_INDEX)
 		memcpy(raw, (u8 *)page_at(d->page) + at, n);
-	else if (native_pread(d->native_fd, (u64)raw, n, at) != (s64)n)
-		return 0;
+	else
+		got = native_pread(d->native_fd, (u64)raw, n, at);
+	if (got != (s64)n)
+		host_failed("the host cannot read a directory", got < 0 ? got : -EIO);
 	u32 length = raw[9] | (u32)raw[10] << 8;
 	if (length > NAME_LENGTH_MAX || HEADER + length > n)
 		return 0;

@@ -7,7 +7,7 @@
 
 /* Constant values of the auxiliary vector: the fixed machine of trap.c, no vDSO. */
 #define HARDWARE_CAPABILITIES 0x078bfbffull
-#define MINIMUM_SIGNAL_STACK 5120 /* frame, siginfo and STATE_ROOM of signal.c */
+#define MINIMUM_SIGNAL_STACK 5120 /* frame, siginfo and STATE_ROOM */
 
 struct stack_builder {
 	u64 at; /* grows down */

@@ -5,7 +5,7 @@
  * writable, shared anonymous ones at once), so that ENOMEM comes at the same call in every run, whatever the host has
  * free.
  */
-#include "internal.h"
+#include "files.h"
 
 #define HINT_LIMIT ZVM_GUEST_END
 #define PROT_ALL (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -36,7 +36,7 @@ static bool range_free(const struct process *p, u64 start, u64 end)
 	return i == p->area_count || p->areas[i].start >= end;
 }
 
-static bool range_mapped(const struct process *p, u64 start, u64 end)
+bool memory_range_mapped(const struct process *p, u64 start, u64 end)
 {
 	for (u32 i = area_index(p, start); start < end; i++) {
 		if (i == p->area_count || p->areas[i].start > start)
@@ -172,6 +172,15 @@ void memory_clear(struct process *p)
 	p->area_count = 0;
 }
 
+/* The limits that the guest has set itself; the box's own is counted by memory_charge. */
+static bool over_limit(struct process *p, u64 more, bool data)
+{
+	u64 all = p->limits[RLIMIT_AS][0], of_data = p->limits[RLIMIT_DATA][0];
+	if (all != UINT64_MAX && (more > all || memory_mapped_bytes(p) > all - more))
+		return true;
+	return data && of_data != UINT64_MAX && (more > of_data || p->charged > of_data - more);
+}
+
 /*
  * Code is known where it comes from a file of the host, read-only all the time. What the guest has made, or could have
  * changed, was seen by nobody.
@@ -193,13 +202,16 @@ static int image_of(u32 content)
 	return image;
 }
 
+/* Room, addresses and rights have been checked by now: what is left is the host's own shortage, or its noexec. */
 static int native_errno(s64 result)
 {
+	if (result == -ENOMEM || result == -EAGAIN || result == -EPERM)
+		host_failed("the host has no memory to map, or does not let it be executed", result);
 	return result < 0 ? (int)result : 0;
 }
 
 /* Pages of a private file, run by run; holes of a private mapping are just zeros. */
-static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 node, u64 offset)
+static int map_pages(u64 at, u64 size, u32 protection, bool shared, u32 node, u64 offset)
 {
 	u64 done = 0;
 	while (done < size) {
@@ -215,11 +227,79 @@ static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 n
 		else
 			r = native_map(at + done, step, (int)protection, shared ? MAP_SHARED : MAP_PRIVATE,
 			               arena->arena_fd, page_offset(page));
-		if (r < 0)
+		if (native_errno(r))
 			return (int)r;
 		done += step;
 	}
 	return 0;
+}
+
+/* Behind the end of a file touching a page raises SIGBUS, and so it does behind the end of the arena's. */
+static int map_behind_end(u64 at, u64 size, u32 protection, bool shared)
+{
+	return native_errno(native_map(at, size, (int)protection, shared ? MAP_SHARED : MAP_PRIVATE, arena->arena_fd,
+	                               page_up(arena->size)));
+}
+
+static int map_private_file(u64 at, u64 size, u32 protection, bool shared, u32 node, u64 offset)
+{
+	u64 end = page_up(files_mapped_size(node)), inside = offset < end ? min_u64(size, end - offset) : 0;
+	int r = inside ? map_pages(at, inside, protection, shared, node, offset) : 0;
+	return r || inside == size ? r : map_behind_end(at + inside, size - inside, protection, shared);
+}
+
+static u32 cut_seen; /* by this native process */
+
+/* Follows a file's new end in the current process; others do when they have their turn, or touch it (memory_fault). */
+void memory_file_resized(u32 node, u64 old_end, u64 new_end)
+{
+	const struct process *p = process_self();
+	u64 from = min_u64(old_end, new_end), to = old_end + new_end - from;
+	if (new_end < old_end)
+		cut_seen = ++arena->files_cut;
+	for (u32 i = 0; i < p->area_count; i++) {
+		const struct area *area = &p->areas[i];
+		u64 area_end = area->offset + (area->end - area->start);
+		if (!(area->flags & AREA_PRIVATE_FILE) || area->node != node || area->offset >= to || area_end <= from)
+			continue;
+		u64 low = area->offset > from ? area->offset : from, high = min_u64(area_end, to);
+		u64 at = area->start + (low - area->offset);
+		if (new_end > old_end) /* no memory for it: still SIGBUS, as under Linux */
+			(void)map_pages(at, high - low, area->protection, area->flags & AREA_SHARED, node, low);
+		else
+			(void)map_behind_end(at, high - low, area->protection, area->flags & AREA_SHARED);
+	}
+}
+
+void memory_follow(void)
+{
+	const struct process *p = process_self();
+	for (u32 i = 0; i < p->area_count && cut_seen != arena->files_cut; i++) {
+		const struct area *area = &p->areas[i];
+		u64 size = area->end - area->start;
+		if (!(area->flags & AREA_PRIVATE_FILE))
+			continue;
+		u64 end = page_up(files_mapped_size(area->node)), inside = end > area->offset ? end - area->offset : 0;
+		if (inside < size)
+			(void)map_behind_end(area->start + inside, size - inside, area->protection,
+			                     area->flags & AREA_SHARED);
+	}
+	cut_seen = arena->files_cut;
+}
+
+/* Another process has made the file longer. Twice at the same place without a call in between it is something else. */
+bool memory_fault(u64 address)
+{
+	static u64 last_address, last_calls;
+	const struct area *area = memory_find(process_self(), address);
+	if (!area || !(area->flags & AREA_PRIVATE_FILE) || (address == last_address && arena->calls == last_calls))
+		return false;
+	u64 page = page_down(address), offset = area->offset + (page - area->start);
+	if (offset >= page_up(files_mapped_size(area->node)))
+		return false;
+	last_address = address;
+	last_calls = arena->calls;
+	return !map_pages(page, PAGE_SIZE, area->protection, area->flags & AREA_SHARED, area->node, offset);
 }
 
 struct map_request {
@@ -237,17 +317,36 @@ static int map_check_file(struct map_request *m, u64 fd)
 		return r;
 	if (!m->file.readable)
 		return -EACCES;
-	if (m->shared && (m->protection & PROT_WRITE) && !m->file.writable)
-		return -EACCES;
+	m->anonymous = m->file.zeros;
+	if (!m->shared || !(m->protection & PROT_WRITE))
+		return 0;
+	return !m->file.writable ? -EACCES : m->file.sealed ? -EPERM : 0;
+}
+
+/*
+ * Shared anonymous memory is a nameless file of the arena, all of its pages taken at once. The wall knows no other:
+ * what the kernel itself shares anonymously, none of its limits counts.
+ */
+static int map_make_shared(struct map_request *m)
+{
+	u32 run, node = m->size <= arena->memory_limit ? node_new(S_IFREG | 0600, 1000) : NO_INDEX;
+	if (node == NO_INDEX)
+		return -ENOMEM;
+	for (u64 at = 0; at < m->size; at += PAGE_SIZE)
+		if (files_page(node, at, true, &run) == NO_INDEX) {
+			node_release(node);
+			return -ENOMEM;
+		}
+	node_at(node)->size = m->size;
+	m->file.private_node = node;
 	return 0;
 }
 
 static int map_native(u64 at, const struct map_request *m)
 {
-	if (m->anonymous)
+	if (m->anonymous && !m->shared)
 		return native_errno(native_map(at, m->size, (int)m->protection,
-		                               (m->shared ? MAP_SHARED : MAP_PRIVATE | MAP_NORESERVE) | MAP_ANONYMOUS,
-		                               -1, 0));
+		                               MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0));
 	if (m->file.private_node != NO_INDEX)
 		return map_private_file(at, m->size, m->protection, m->shared, m->file.private_node, m->offset);
 	return native_errno(native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE,
@@ -257,11 +356,13 @@ static int map_native(u64 at, const struct map_request *m)
 static u32 map_area_flags(const struct map_request *m)
 {
 	u32 flags = m->shared ? AREA_SHARED : 0;
-	if (!m->anonymous && m->file.private_node != NO_INDEX)
+	if ((m->anonymous && m->shared) || m->file.private_node != NO_INDEX)
 		flags |= AREA_PRIVATE_FILE;
 	if (m->image >= 0)
 		flags |= AREA_PREPARED;
-	if (m->anonymous ? m->shared || (m->protection & PROT_WRITE) : !m->shared && (m->protection & PROT_WRITE))
+	if (m->shared && !m->anonymous && (!m->file.writable || m->file.sealed))
+		flags |= AREA_READ_ONLY;
+	if (!m->shared && (m->protection & PROT_WRITE))
 		flags |= AREA_CHARGED;
 	return flags;
 }
@@ -279,24 +380,37 @@ static u64 map_address(const struct process *p, u64 hint, u64 size, u64 flags)
 	return place_below(p, size, MAP_TOP, MAP_BOTTOM);
 }
 
-static int map_area(const struct map_request *m, const struct area *area)
+static int map_area(struct map_request *m, u64 at)
 {
-	u64 at = area->start;
+	bool nameless = m->anonymous && m->shared;
+	struct area area = {.start = at,
+	                    .end = at + m->size,
+	                    .protection = m->protection,
+	                    .flags = map_area_flags(m),
+	                    .offset = m->anonymous ? 0 : m->offset,
+	                    .inode = m->anonymous ? 0 : m->file.inode,
+	                    .name = m->file.name,
+	                    .content = m->file.content};
 	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
-	areas_remove(process_self(), at, area->end);
-	if ((area->flags & AREA_CHARGED) && memory_charge(m->size)) {
+	areas_remove(process_self(), at, area.end);
+	if ((area.flags & AREA_CHARGED) && memory_charge(m->size)) {
 		native_unmap(at, m->size);
 		return -ENOMEM;
 	}
-	int r = map_native(at, m);
+	int r = nameless ? map_make_shared(m) : 0;
+	r = r ? r : map_native(at, m);
 	if (r) {
-		if (area->flags & AREA_CHARGED)
+		if (area.flags & AREA_CHARGED)
 			memory_uncharge(m->size);
 		native_unmap(at, m->size);
-		return r;
+	} else {
+		area.node = m->file.private_node;
+		remark_executable(&area, m->protection);
+		r = add_area(&area);
 	}
-	remark_executable(area, m->protection);
-	return add_area(area);
+	if (nameless && m->file.private_node != NO_INDEX)
+		node_release(m->file.private_node); /* it stays while it is mapped */
+	return r;
 }
 
 s64 call_mmap(const u64 *a)
@@ -335,22 +449,13 @@ s64 call_mmap(const u64 *a)
 		return -ENOMEM;
 	if ((m.protection & PROT_EXEC) && !m.anonymous && m.file.private_node == NO_INDEX)
 		m.image = image_of(m.file.content);
-	struct area area = {at,
-	                    at + m.size,
-	                    m.protection,
-	                    map_area_flags(&m),
-	                    m.anonymous ? 0 : m.offset,
-	                    m.anonymous ? 0 : m.file.inode,
-	                    m.file.name,
-	                    m.file.private_node,
-	                    m.file.content};
-	r = map_area(&m, &area);
+	r = over_limit(p, m.size, (map_area_flags(&m) & AREA_CHARGED) && !m.shared) ? -ENOMEM : map_area(&m, at);
 	if (m.image >= 0)
 		native_close(m.image);
 	return r ? r : (s64)at;
 }
 
-static bool range_valid(u64 start, u64 size)
+bool memory_range_valid(u64 start, u64 size)
 {
 	return start % PAGE_SIZE == 0 && guest_range(start, size) && size <= ZVM_MAP_LENGTH_MAX;
 }
@@ -360,10 +465,18 @@ s64 call_munmap(const u64 *a)
 	if (!a[1] || a[1] > ZVM_MAP_LENGTH_MAX)
 		return -EINVAL;
 	u64 size = page_up(a[1]);
-	if (!range_valid(a[0], size))
+	if (!memory_range_valid(a[0], size))
 		return -EINVAL;
 	int r = areas_remove(process_self(), a[0], a[0] + size);
 	return r ? r : native_errno(native_unmap(a[0], size));
+}
+
+static bool may_be_written(const struct process *p, u64 start, u64 end)
+{
+	for (u32 i = area_index(p, start); i < p->area_count && p->areas[i].start < end; i++)
+		if (p->areas[i].flags & AREA_READ_ONLY)
+			return false;
+	return true;
 }
 
 static int charge_writable(struct process *p, u64 start, u64 end)
@@ -411,8 +524,10 @@ s64 call_mprotect(const u64 *a)
 		return 0;
 	u64 size = page_up(a[1]), end = a[0] + size;
 	u32 protection = (u32)a[2] & PROT_ALL;
-	if (!range_valid(a[0], size) || !range_mapped(p, a[0], end) || p->area_count + 2 > AREAS_MAX)
+	if (!memory_range_valid(a[0], size) || !memory_range_mapped(p, a[0], end) || p->area_count + 2 > AREAS_MAX)
 		return -ENOMEM;
+	if ((protection & PROT_WRITE) && !may_be_written(p, a[0], end))
+		return -EACCES;
 	area_split(p, a[0]);
 	area_split(p, end);
 	if ((protection & PROT_WRITE) && charge_writable(p, a[0], end))
@@ -444,10 +559,11 @@ s64 call_brk(const u64 *a)
 			return (s64)p->break_end;
 		native_unmap(new, old - new);
 	} else if (new > old) {
-		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX || memory_charge(new - old))
+		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX ||
+		    over_limit(p, new - old, true) || memory_charge(new - old))
 			return (s64)p->break_end;
-		if (native_map(old, new - old, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-		               0) < 0) {
+		if (native_errno(native_map(old, new - old, PROT_READ | PROT_WRITE,
+		                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
 			memory_uncharge(new - old);
 			return (s64)p->break_end;
 		}
@@ -464,7 +580,7 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	u64 offset = area.inode || area.flags & AREA_PRIVATE_FILE ? area.offset + (old - area.start) : 0;
 	u64 more = new_size > old_size && (area.flags & AREA_CHARGED) ? new_size - old_size : 0;
 	int r = 0;
-	if (memory_charge(more))
+	if (over_limit(p, new_size > old_size ? new_size - old_size : 0, more) || memory_charge(more))
 		return -ENOMEM;
 	if (area.flags & AREA_PRIVATE_FILE) {
 		/* The arena behind the old pages does not go on with the file: map the file's own pages anew. */
@@ -491,15 +607,96 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	return 0;
 }
 
+/* Room at a place of the guest's choice, taken from whatever is there. */
+static int clear_place(struct process *p, u64 at, u64 size, u64 old, u64 old_size)
+{
+	if (at % PAGE_SIZE || at < MAP_BOTTOM || !guest_range(at, size) || (at < old + old_size && old < at + size))
+		return -EINVAL;
+	int r = areas_remove(p, at, at + size);
+	return r ? r : native_errno(native_unmap(at, size));
+}
+
+static void shrink(struct process *p, u64 old, u64 old_size, u64 new_size)
+{
+	if (new_size >= old_size)
+		return;
+	areas_remove(p, old + new_size, old + old_size);
+	native_unmap(old + new_size, old_size - new_size);
+}
+
+/* No old length: the same shared memory at another place, too. */
+static s64 map_twice(struct process *p, u64 old, u64 size, u64 flags, u64 at)
+{
+	struct area area = *memory_find(p, old);
+	u64 offset = area.offset + (area.flags & AREA_PRIVATE_FILE ? old - area.start : 0);
+	if (!(flags & MREMAP_MAYMOVE) || !(area.flags & AREA_SHARED) || area.inode)
+		return -EINVAL;
+	int r = flags & MREMAP_FIXED ? clear_place(p, at, size, old, 0) : 0;
+	if (r)
+		return r;
+	at = flags & MREMAP_FIXED ? at : memory_place(size);
+	if (!at || ((area.flags & AREA_CHARGED) && memory_charge(size)))
+		return -ENOMEM;
+	if (area.flags & AREA_PRIVATE_FILE)
+		r = map_private_file(at, size, area.protection, true, area.node, offset);
+	else
+		r = native_errno(native_call(__NR_mremap, old, 0, size, MREMAP_MAYMOVE | MREMAP_FIXED, at, 0));
+	if (r) {
+		memory_uncharge(area.flags & AREA_CHARGED ? size : 0);
+		return r;
+	}
+	memory_add(at, at + size, area.protection, area.flags, offset, area.inode, area.name, area.node);
+	return (s64)at;
+}
+
+/* MREMAP_DONTUNMAP: zeros stay where the memory was. The wall has no such flag, so they are mapped anew. */
+static s64 move_and_keep(struct process *p, u64 old, u64 size, u64 at)
+{
+	struct area area = *memory_find(p, old);
+	u64 more = area.flags & AREA_CHARGED ? size : 0;
+	if (area.inode || area.flags & (AREA_SHARED | AREA_PRIVATE_FILE))
+		return -EINVAL;
+	if (!at || memory_charge(more))
+		return -ENOMEM;
+	int r = move_area(p, old, size, size, at);
+	r = r ? r
+	      : native_errno(native_map(old, size, (int)area.protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+	                                -1, 0));
+	if (r) {
+		memory_uncharge(more);
+		return r;
+	}
+	memory_add(old, old + size, area.protection, area.flags, 0, 0, NO_INDEX, NO_INDEX);
+	return (s64)at;
+}
+
+static bool remap_flags_valid(u64 flags, u64 old_size, u64 new_size)
+{
+	if (flags & ~(u64)(MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP))
+		return false;
+	if ((flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) && !(flags & MREMAP_MAYMOVE))
+		return false;
+	return !(flags & MREMAP_DONTUNMAP) || old_size == new_size;
+}
+
+static s64 remap_fixed(struct process *p, u64 old, u64 old_size, u64 new_size, u64 at)
+{
+	int r = clear_place(p, at, new_size, old, old_size);
+	r = r ? r : move_area(p, old, min_u64(old_size, new_size), new_size, at);
+	if (r)
+		return r;
+	shrink(p, old, old_size, new_size);
+	return (s64)at;
+}
+
 s64 call_mremap(const u64 *a)
 {
 	struct process *p = process_self();
 	u64 old = a[0], flags = a[3];
-	if (old % PAGE_SIZE || (flags & ~3ull) || ((flags & MREMAP_FIXED) && !(flags & MREMAP_MAYMOVE)) || !a[2] ||
-	    !a[1])
+	if (old % PAGE_SIZE || !remap_flags_valid(flags, a[1], a[2]) || !a[2])
 		return -EINVAL;
 	if (a[2] > ZVM_MAP_LENGTH_MAX - PAGE_SIZE || a[1] > ZVM_MAP_LENGTH_MAX - PAGE_SIZE)
-		return -ENOMEM;
+		return flags & MREMAP_FIXED ? -EINVAL : -ENOMEM;
 	u64 old_size = page_up(a[1]), new_size = page_up(a[2]);
 	if (!guest_range(old, old_size))
 		return -EFAULT;
@@ -508,25 +705,16 @@ s64 call_mremap(const u64 *a)
 		return -EFAULT;
 	if (p->area_count + 4 > AREAS_MAX)
 		return -ENOMEM;
-	if (flags & MREMAP_FIXED) {
-		u64 at = a[4];
-		if (at % PAGE_SIZE || at < MAP_BOTTOM || !guest_range(at, new_size) ||
-		    (at < old + old_size && old < at + new_size))
-			return -EINVAL;
-		areas_remove(p, at, at + new_size);
-		native_unmap(at, new_size);
-		int r = move_area(p, old, min_u64(old_size, new_size), new_size, at);
-		if (!r && old_size > new_size) {
-			areas_remove(p, old + new_size, old + old_size);
-			native_unmap(old + new_size, old_size - new_size);
-		}
-		return r ? r : (s64)at;
+	if (!old_size)
+		return map_twice(p, old, new_size, flags, a[4]);
+	if (flags & MREMAP_DONTUNMAP) {
+		int r = flags & MREMAP_FIXED ? clear_place(p, a[4], new_size, old, old_size) : 0;
+		return r ? r : move_and_keep(p, old, new_size, flags & MREMAP_FIXED ? a[4] : memory_place(new_size));
 	}
+	if (flags & MREMAP_FIXED)
+		return remap_fixed(p, old, old_size, new_size, a[4]);
 	if (new_size <= old_size) {
-		if (new_size < old_size) {
-			areas_remove(p, old + new_size, old + old_size);
-			native_unmap(old + new_size, old_size - new_size);
-		}
+		shrink(p, old, old_size, new_size);
 		return (s64)old;
 	}
 	if (guest_range(old, new_size) && range_free(p, old + old_size, old + new_size)) {
@@ -541,118 +729,6 @@ s64 call_mremap(const u64 *a)
 	return r ? r : (s64)at;
 }
 
-/*
- * MADV_FREE would let the host decide when pages turn to zeros; dropping them at once is one of the outcomes it allows,
- * and the same each time.
- */
-s64 call_madvise(const u64 *a)
-{
-	u64 size = page_up(a[1]);
-	if (a[0] % PAGE_SIZE)
-		return -EINVAL;
-	if (!size)
-		return 0;
-	if (!range_valid(a[0], size))
-		return -ENOMEM;
-	switch (a[2]) {
-	case MADV_DONTNEED:
-	case MADV_FREE:
-		if (!range_mapped(process_self(), a[0], a[0] + size))
-			return -ENOMEM;
-		return native_errno(native_advise(a[0], size, MADV_DONTNEED));
-	case MADV_NORMAL:
-	case MADV_RANDOM:
-	case MADV_SEQUENTIAL:
-	case MADV_WILLNEED:
-	case MADV_HUGEPAGE:
-	case MADV_NOHUGEPAGE:
-	case MADV_DONTDUMP:
-	case MADV_DODUMP:
-	case MADV_DOFORK:
-	case MADV_KEEPONFORK:
-	case MADV_COLD:
-	case MADV_PAGEOUT:
-	case MADV_MERGEABLE:
-	case MADV_UNMERGEABLE:
-	case MADV_POPULATE_READ:
-	case MADV_POPULATE_WRITE: return range_mapped(process_self(), a[0], a[0] + size) ? 0 : -ENOMEM;
-	default: return -EINVAL;
-	}
-}
-
-s64 call_mincore(const u64 *a)
-{
-	u64 size = page_up(a[1]);
-	u8 ones[256];
-	if (a[0] % PAGE_SIZE)
-		return -EINVAL;
-	if (!range_valid(a[0], size) || !range_mapped(process_self(), a[0], a[0] + size))
-		return -ENOMEM;
-	memset(ones, 1, sizeof ones);
-	for (u64 done = 0; done < size / PAGE_SIZE; done += sizeof ones)
-		if (guest_write(a[2] + done, ones, min_u64(sizeof ones, size / PAGE_SIZE - done)))
-			return -EFAULT;
-	return 0;
-}
-
-static s64 mapped_or_nomem(const u64 *a)
-{
-	u64 start = page_down(a[0]), size = page_up(a[1] + (a[0] - start));
-	if (!a[1])
-		return 0;
-	return range_valid(start, size) && range_mapped(process_self(), start, start + size) ? 0 : -ENOMEM;
-}
-
-s64 call_msync(const u64 *a)
-{
-	if (a[0] % PAGE_SIZE || (a[2] & ~7ull) || (a[2] & 5) == 5)
-		return -EINVAL;
-	return mapped_or_nomem(a);
-}
-
-s64 call_mlock(const u64 *a)
-{
-	return mapped_or_nomem(a);
-}
-
-s64 call_mlock2(const u64 *a)
-{
-	return a[2] & ~1ull ? -EINVAL : mapped_or_nomem(a);
-}
-
-s64 call_munlock(const u64 *a)
-{
-	return mapped_or_nomem(a);
-}
-
-s64 call_mlockall(const u64 *a)
-{
-	return !a[0] || (a[0] & ~7ull) ? -EINVAL : 0;
-}
-
-s64 call_munlockall(const u64 *a)
-{
-	(void)a;
-	return 0;
-}
-
-s64 call_pkey_mprotect(const u64 *a)
-{
-	return (s32)a[3] == -1 ? call_mprotect(a) : -EINVAL;
-}
-
-s64 call_pkey_alloc(const u64 *a)
-{
-	(void)a;
-	return -ENOSPC; /* as on a processor without them */
-}
-
-s64 call_pkey_free(const u64 *a)
-{
-	(void)a;
-	return -EINVAL;
-}
-
 static void maps_line(const struct process *p, const struct area *area, struct text *text)
 {
 	const char *name = "";
@@ -663,10 +739,14 @@ static void maps_line(const struct process *p, const struct area *area, struct t
 	else if (area->flags & AREA_HEAP)
 		name = "[heap]";
 	char line[128];
-	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx 00:01 %lu ", area->start, area->end,
+	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx %s %lu ", area->start, area->end,
 	               area->protection & PROT_READ ? 'r' : '-', area->protection & PROT_WRITE ? 'w' : '-',
 	               area->protection & PROT_EXEC ? 'x' : '-', area->flags & AREA_SHARED ? 's' : 'p',
-	               area->inode ? area->offset : 0, area->inode);
+	               area->inode ? area->offset : 0,
+	               area->flags & AREA_PRIVATE_FILE ? "00:14"
+	               : area->inode                   ? "08:01"
+	                                               : "00:00",
+	               area->inode);
 	(void)p;
 	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
 }

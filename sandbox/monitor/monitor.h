@@ -61,10 +61,19 @@ struct signal_info {
 	u64 value;
 };
 
+/* A real-time signal behind one that waits already. */
+struct queued_signal {
+	s32 owner; /* pid, or -tid: of one task; 0: free */
+	s32 number;
+	u64 sequence;
+	struct signal_info info;
+};
+#define QUEUED_MAX 256
+
 struct timer {
 	u32 in_use;
 	s32 signal; /* 0: none */
-	u32 task;   /* SIGEV_THREAD_ID, or NO_INDEX: the process */
+	s32 thread; /* SIGEV_THREAD_ID; 0: the process */
 	s32 overrun;
 	u64 deadline, interval; /* virtual ns; NEVER: disarmed */
 	u64 value;
@@ -113,6 +122,7 @@ struct area {
 #define AREA_STACK 4u
 #define AREA_CHARGED 16u     /* counts against the memory limit */
 #define AREA_PREPARED 32u    /* of a prepared image: a hlt in it may stand for another instruction */
+#define AREA_READ_ONLY 64u   /* shared, of a file that was not opened for writing */
 #define AREA_PRIVATE_FILE 8u /* pages of the arena: a file of the private tree, mapped shared */
 
 struct signal_action {
@@ -147,6 +157,9 @@ struct process {
 	u64 signal_pending;
 	struct signal_info pending_info[65];
 	struct timer timers[TIMERS_MAX];
+	s32 nice, death_signal; /* prctl(PR_SET_PDEATHSIG) */
+	u32 dumpable, keeps_capabilities, subreaper;
+	u64 timer_slack;
 	u64 limits[16][2]; /* RLIMIT_*: soft, hard, as the guest sees and sets them */
 	char name[16];
 };
@@ -163,12 +176,17 @@ struct arena {
 	u64 random[8]; /* state of the generator (chance.c) */
 	u64 memory_limit, memory_used, memory_peak;
 	u64 calls;      /* system calls made */
+	u64 turn;       /* of which before the current task got the processor */
 	u64 next_timer; /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
+	u32 files_cut; /* how often a mapped file has become shorter: other processes' mappings follow (memory_follow)
+	                */
 	u64 refused[ZVM_CALLS_MAX / 64];
 	u32 refused_count, running;
 	char refused_detail[ZVM_REFUSED_MAX][48];
+	struct queued_signal queued[QUEUED_MAX];
+	u32 queued_count;
 	s32 next_pid;
 	s32 first_status; /* wait status of pid 1 once it has ended */
 	char first_message[256];
@@ -261,6 +279,7 @@ void random_bytes(void *to, size_t n);
 int block(u64 channel, u64 deadline);
 void wake(u64 channel, u32 count); /* marks at most `count` waiters runnable, first come first served */
 void yield(void);
+void yield_if_long(void);
 bool signal_deliverable(void); /* an unblocked signal is pending on the current task */
 
 /* Channels: what may be waited for. */
@@ -290,9 +309,20 @@ static inline u64 channel_poll(void)
 } /* any readiness changed */
 
 /* --- signal.c --- */
-void signal_send(struct process *process, int number); /* queue it; delivered on return to the guest */
+/* Queue it; delivered on return to the guest. -EAGAIN: real-time signals wait without end. */
+s64 signal_post(struct process *process, int number, const struct signal_info *info);
+void signal_send(struct process *process, int number); /* the same, from the kernel and with nothing to tell */
+/* One with this code and pid waits; thread: for that one alone, 0: for the process. */
+bool signal_posted(const struct process *process, s32 thread, int number, s32 code, s32 pid);
+s64 signal_post_thread(s32 thread, int number, const struct signal_info *info); /* -ESRCH: there is none */
+int signal_take(u64 set, struct signal_info *info); /* the lowest that waits for the current task, or 0 */
 void run_end(u32 end, int status,
              const char *message) NORETURN; /* report to the host and die, with every process of the box */
+/*
+ * The host refuses what the guest may have by our own count (a limit set by whoever started zvm, a full disk). Telling
+ * the guest would make its result depend on that; so there will be none.
+ */
+void host_failed(const char *what, s64 error) NORETURN;
 
 /* --- trap.c: refusing --- */
 /* Note a refused call for `info` and give back the errno: return refuse("socket(AF_INET)", EAFNOSUPPORT). detail NULL:
@@ -324,10 +354,12 @@ int ask_image(u32 content, bool *vetted);
 /* --- memory.c, for /proc/self/maps and exec --- */
 void memory_maps_text(struct process *process, struct text *text, bool smaps);
 u64 memory_mapped_bytes(struct process *process);
-/* Native pages changed under a shared private file (truncate): nothing to do, the pages are shared. */
+/* A private file that has been mapped ends elsewhere now; both page-aligned. */
+void memory_file_resized(u32 private_node, u64 old_end, u64 new_end);
 
 /* --- files.h side: what file.c offers the rest (all written against descriptors of process_self()) --- */
-void files_start(void); /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_start(void);   /* once a run: the private tree, and descriptors 0-2 of process 0 */
+void files_connect(void); /* when the order has come: what 0-2 read and write */
 int files_fork(struct process *parent, struct process *child); /* share descriptions: references up */
 void files_exec(struct process *process);                      /* close-on-exec */
 void files_exit(struct process *process);                      /* close all */
@@ -342,6 +374,8 @@ struct mapping {
 	u32 content;   /* the host's number for it; 0: not one of its files */
 	bool writable; /* opened for writing: MAP_SHARED with PROT_WRITE is allowed */
 	bool readable;
+	bool sealed;      /* against writing */
+	bool zeros;       /* /dev/zero: as if it were anonymous */
 	u32 private_node; /* a file of the private tree, or NO_INDEX */
 };
 /* 0, -EBADF, -ENODEV (pipes, directories, made-up files that cannot be mapped), -EACCES. */
@@ -352,6 +386,8 @@ int files_mapping(int fd, struct mapping *ret);
  * least 1).
  */
 u32 files_page(u32 private_node, u64 offset, bool allocate, u32 *run);
+/* The size of a private file that is being mapped: from then on memory_file_resized is told of each change. */
+u64 files_mapped_size(u32 private_node);
 /* Keep a string for the life of the run (deduplicated); its index, NO_INDEX when full. */
 u32 string_keep(const char *s);
 const char *string_at(u32 string);
@@ -366,12 +402,14 @@ typedef s64 call_handler(const u64 *a);
 #define CALL_EMULATED(handler) call_handler handler;
 #define CALL_BROKERED(handler) call_handler handler;
 #define CALL_PASSED(handler) call_handler handler;
-#define CALL_REFUSED(handler)
+#define CALL_REFUSED(error)
+#define CALL_ABSENT(error)
 #include "calls.def"
 #undef CALL
 #undef CALL_EMULATED
 #undef CALL_BROKERED
 #undef CALL_PASSED
 #undef CALL_REFUSED
+#undef CALL_ABSENT
 
 #endif

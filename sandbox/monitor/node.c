@@ -325,7 +325,7 @@ static void make_devices(u32 dev)
 	make_link(dev, "stdin", "/proc/self/fd/0");
 	make_link(dev, "stdout", "/proc/self/fd/1");
 	make_link(dev, "stderr", "/proc/self/fd/2");
-	make(dev, "shm", S_IFDIR | 0777, 1000);
+	make(dev, "shm", S_IFDIR | 01777, 0);
 }
 
 static void make_etc(u32 etc)
@@ -347,17 +347,6 @@ static void make_etc(u32 etc)
 	make_file(etc, "timezone", "Etc/UTC\n");
 }
 
-static void make_sys(u32 sys)
-{
-	u32 devices = make(sys, "devices", S_IFDIR | 0555, 0);
-	u32 system = make(devices, "system", S_IFDIR | 0555, 0);
-	u32 cpu = make(system, "cpu", S_IFDIR | 0555, 0);
-	make_file(cpu, "online", "0\n");
-	make_file(cpu, "possible", "0\n");
-	make_file(cpu, "present", "0\n");
-	make(cpu, "cpu0", S_IFDIR | 0555, 0);
-}
-
 u32 node_tree_start(void)
 {
 	files()->node_free = files()->orphans = NO_INDEX;
@@ -368,9 +357,9 @@ u32 node_tree_start(void)
 	make_etc(make(root, "etc", S_IFDIR | 0755, 0));
 	files()->home = make(make(root, "home", S_IFDIR | 0755, 0), "zvm", S_IFDIR | 0755, 1000);
 	make(root, "proc", S_IFDIR | 0555, 0);
-	make_sys(make(root, "sys", S_IFDIR | 0555, 0));
-	files()->tmp = make(root, "tmp", S_IFDIR | 0777, 1000);
+	make(root, "sys", S_IFDIR | 0555, 0);
+	files()->tmp = make(root, "tmp", S_IFDIR | 01777, 0);
 	u32 var = make(root, "var", S_IFDIR | 0755, 0);
-	make(var, "tmp", S_IFDIR | 0777, 1000);
+	make(var, "tmp", S_IFDIR | 01777, 0);
 	return root;
 }

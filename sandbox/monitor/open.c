@@ -7,7 +7,7 @@
 static u32 access_wanted(u32 flags)
 {
 	u32 mode = flags & ACCESS_MODE;
-	return mode == O_RDONLY ? 4 : mode == O_WRONLY ? 2 : 6;
+	return (mode == O_RDONLY ? 4 : mode == O_WRONLY ? 2 : 6) | (flags & O_TRUNC ? 2 : 0);
 }
 
 /* What is kept of the flags of an open: the rest were orders for the opening alone. */
@@ -95,8 +95,7 @@ static s64 open_node(const struct place *place, u32 flags, u32 mode, u32 *descri
 		r = refuse_node(node, flags);
 		if (r)
 			return r;
-		if ((flags & O_TRUNC) && !(flags & O_PATH) && (node->mode & S_IFMT) == S_IFREG &&
-		    (flags & ACCESS_MODE) != O_RDONLY)
+		if ((flags & O_TRUNC) && !(flags & O_PATH) && (node->mode & S_IFMT) == S_IFREG)
 			data_resize(index, 0);
 	}
 	node_at(index)->references++;
@@ -251,8 +250,7 @@ static s64 open_again(u32 index, u32 flags, u32 mode, u32 *description)
 		return -ENOTDIR;
 	if (d->node != NO_INDEX) {
 		s64 r = refuse_node(node_at(d->node), flags);
-		if (r == 0 && (flags & O_TRUNC) && !(flags & O_PATH) && d->kind == KIND_NODE &&
-		    (flags & ACCESS_MODE) != O_RDONLY)
+		if (r == 0 && (flags & O_TRUNC) && !(flags & O_PATH) && d->kind == KIND_NODE)
 			data_resize(d->node, 0);
 		return r ? r : describe_node(d->node, flags, description);
 	}
@@ -307,7 +305,7 @@ static s64 check_flags(u64 flags)
 	return (flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY) ? -EINVAL : 0;
 }
 
-static s64 open_at(s64 directory, u64 path, u64 flags, u32 mode)
+static s64 open_at(s64 directory, u64 path, u64 flags, u32 mode, u32 resolve)
 {
 	struct place place;
 	u32 description;
@@ -319,7 +317,7 @@ static s64 open_at(s64 directory, u64 path, u64 flags, u32 mode)
 	bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 	if ((flags & ACCESS_MODE) == 3)
 		flags &= ~(u64)1; /* as the kernel: read and write, for ioctl only */
-	u32 how = (flags & O_NOFOLLOW) || exclusive ? 0 : FOLLOW;
+	u32 how = RESOLVE(resolve) | ((flags & O_NOFOLLOW) || exclusive ? 0 : FOLLOW);
 	if (flags & O_CREAT)
 		how |= WANT_PARENT;
 	else if ((flags & ACCESS_MODE) == O_RDONLY && !(flags & (O_PATH | O_TRUNC)))
@@ -339,33 +337,56 @@ static s64 open_at(s64 directory, u64 path, u64 flags, u32 mode)
 
 s64 call_open(const u64 *a)
 {
-	return open_at(AT_FDCWD, a[0], (u32)a[1], (u32)a[2]);
+	return open_at(AT_FDCWD, a[0], (u32)a[1], (u32)a[2], 0);
 }
 
 s64 call_openat(const u64 *a)
 {
-	return open_at((s32)a[0], a[1], (u32)a[2], (u32)a[3]);
+	return open_at((s32)a[0], a[1], (u32)a[2], (u32)a[3], 0);
 }
 
 s64 call_creat(const u64 *a)
 {
-	return open_at(AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (u32)a[1]);
+	return open_at(AT_FDCWD, a[0], O_CREAT | O_WRONLY | O_TRUNC, (u32)a[1], 0);
+}
+
+#define RESOLVE_ALL                                                                                          \
+	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | \
+	 RESOLVE_CACHED)
+
+/* A structure longer than what we know of asks for nothing more if it is zero there. */
+static s64 get_open_how(u64 address, u64 size, struct open_how *how)
+{
+	u8 more[64];
+	if (size < sizeof *how)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	if (GUEST_GET(*how, address))
+		return -EFAULT;
+	for (u64 at = sizeof *how; at < size; at += sizeof more) {
+		u64 n = min_u64(sizeof more, size - at);
+		if (guest_read(more, address + at, n))
+			return -EFAULT;
+		for (u64 i = 0; i < n; i++)
+			if (more[i])
+				return -E2BIG;
+	}
+	return 0;
 }
 
 s64 call_openat2(const u64 *a)
 {
 	struct open_how how;
-	if (a[3] < sizeof how)
-		return -EINVAL;
-	if (a[3] > sizeof how)
-		return -E2BIG;
-	if (GUEST_GET(how, a[2]))
-		return -EFAULT;
+	s64 r = get_open_how(a[2], a[3], &how);
+	if (r)
+		return r;
 	if ((how.flags >> 32) || (how.mode && !(how.flags & (O_CREAT | __O_TMPFILE))) || (how.mode & ~07777ull))
 		return -EINVAL;
-	if (how.resolve)
-		return refuse("openat2(resolve)", ENOSYS); /* libraries fall back to openat */
-	return open_at((s32)a[0], a[1], how.flags, (u32)how.mode);
+	if ((how.resolve & ~(u64)RESOLVE_ALL) ||
+	    (how.resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) == (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
+		return -EINVAL;
+	return open_at((s32)a[0], a[1], how.flags, (u32)how.mode, (u32)how.resolve);
 }
 
 /*
@@ -410,10 +431,13 @@ int files_mapping(int fd, struct mapping *ret)
 		ret->content = d->content;
 		return 0;
 	}
+	ret->zeros = d->kind == KIND_DEVICE && d->device == DEVICE_ZERO;
+	if (ret->zeros)
+		return 0;
 	if (d->kind != KIND_NODE)
 		return -ENODEV;
 	ret->private_node = d->node;
-	ret->writable = ret->writable && !(node_at(d->node)->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+	ret->sealed = node_at(d->node)->seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
 	if (ret->name == NO_INDEX && !node_path(d->node, path))
 		ret->name = string_keep(path);
 	return 0;

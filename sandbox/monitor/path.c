@@ -14,6 +14,12 @@ static bool is_host_root(const char *name, size_t length)
 	return false;
 }
 
+/* What proc.c makes up. */
+static bool is_made_root(const char *name, size_t length)
+{
+	return (length == 4 && !memcmp(name, "proc", 4)) || (length == 3 && !memcmp(name, "sys", 3));
+}
+
 /*
  * A walk never waits, so one set of buffers serves all: eight paths on a task's stack would be half of it.
  */
@@ -21,6 +27,7 @@ static struct walk {
 	char rest[2 * ZVM_PATH_MAX]; /* a working directory and a path that is relative to it */
 	u32 node;                    /* directory we are in */
 	u32 links;
+	u32 resolve, top; /* RESOLVE_*, and the directory that they keep us beneath */
 } the_walk;
 static char joined[ZVM_PATH_MAX], proc_here[ZVM_PATH_MAX], proc_target[ZVM_PATH_MAX];
 
@@ -63,8 +70,10 @@ static int follow(struct walk *w, const char *target, const char *rest)
 	if (rest_length)
 		w->rest[length] = '/';
 	memcpy(w->rest, target, length);
+	if (*target == '/' && (w->resolve & RESOLVE_BENEATH))
+		return -EXDEV;
 	if (*target == '/')
-		w->node = ROOT_NODE;
+		w->node = w->resolve & RESOLVE_IN_ROOT ? w->top : ROOT_NODE;
 	return 1;
 }
 
@@ -96,6 +105,9 @@ static bool up(char *path)
 static int proc_link(struct walk *w, const char *rest, bool last, struct place *ret)
 {
 	u32 description = proc_descriptor(proc_here);
+	bool magic = description != NO_INDEX || *proc_target == '/';
+	if ((w->resolve & RESOLVE_NO_SYMLINKS) || (magic && (w->resolve & RESOLVE_NO_MAGICLINKS)))
+		return -ELOOP;
 	if (description != NO_INDEX && last) {
 		ret->kind = PLACE_DESCRIPTION;
 		ret->description = description;
@@ -115,8 +127,10 @@ static int proc_link(struct walk *w, const char *rest, bool last, struct place *
 /* Component by component, because self, exe, cwd, root and fd/N are links. */
 static int proc_place(struct walk *w, const char *path, u32 flags, struct place *ret)
 {
-	const char *at = path + 5; /* behind "/proc" */
-	format(proc_here, sizeof proc_here, "/proc");
+	size_t root = path[1] == 'p' ? 5 : 4; /* "/proc" or "/sys" */
+	const char *at = path + root;
+	memcpy(proc_here, path, root);
+	proc_here[root] = 0;
 	for (;;) {
 		while (*at == '/')
 			at++;
@@ -162,14 +176,26 @@ static int proc_place(struct walk *w, const char *path, u32 flags, struct place 
 static bool leaves_nodes(u32 node, const char *name, size_t length)
 {
 	if (node == ROOT_NODE)
-		return is_host_root(name, length) || (length == 4 && !memcmp(name, "proc", 4));
+		return is_host_root(name, length) || is_made_root(name, length);
 	return node_at(node)->parent == ROOT_NODE && node == directory_find(ROOT_NODE, "etc", 3) &&
 	       directory_find(node, name, length) == NO_INDEX;
 }
 
+/* The host resolves what is the host's, and the guest's ways to resolve mean nothing to it. */
+static int leave_restricted(u32 resolve)
+{
+	if (resolve & RESOLVE_CACHED)
+		return -EAGAIN; /* callers ask again without */
+	if (resolve & RESOLVE_NO_XDEV)
+		return -EXDEV;
+	return (int)refuse("openat2(resolve)", ENOSYS); /* libraries fall back to openat */
+}
+
 static int leave(struct walk *w, const char *name, size_t length, const char *rest, u32 flags, struct place *ret)
 {
-	bool proc = w->node == ROOT_NODE && length == 4 && !memcmp(name, "proc", 4);
+	bool proc = w->node == ROOT_NODE && is_made_root(name, length);
+	if (w->resolve & ~(u32)RESOLVE_NO_MAGICLINKS)
+		return leave_restricted(w->resolve);
 	int r = join(w->node, name, length, rest, joined);
 	if (r)
 		return r;
@@ -189,11 +215,21 @@ static int arrived(u32 directory, const char *name, size_t length, u32 node, boo
 	return 0;
 }
 
-/* One component. 1: go on; 0: arrived; -errno. */
 static void go_on(struct walk *w, u32 node, const char *rest)
 {
 	w->node = node;
 	memmove(w->rest, rest, strlen(rest) + 1);
+}
+
+/* The directory above, or where the guest wants to be kept in, itself. */
+static int above(const struct walk *w, u32 *ret)
+{
+	*ret = node_at(w->node)->parent;
+	if (w->node == w->top && (w->resolve & RESOLVE_BENEATH))
+		return -EXDEV;
+	if (w->node == w->top && (w->resolve & RESOLVE_IN_ROOT))
+		*ret = w->node;
+	return 0;
 }
 
 /* One component. 1: go on; 0: arrived; -errno. */
@@ -219,7 +255,10 @@ static int step(struct walk *w, u32 flags, struct place *ret)
 	if (!node_may(directory, 1))
 		return -EACCES;
 	if (name[0] == '.' && (length == 1 || (length == 2 && name[1] == '.'))) {
-		u32 there = length == 1 ? w->node : directory->parent;
+		u32 there = w->node;
+		int r = length == 1 ? 0 : above(w, &there);
+		if (r)
+			return r;
 		if (last)
 			return arrived(node_at(there)->parent, length == 1 ? "." : "..", length, there, false, ret);
 		go_on(w, there, after);
@@ -234,7 +273,7 @@ static int step(struct walk *w, u32 flags, struct place *ret)
 		               : -ENOENT;
 	struct node *node = node_at(child);
 	if ((node->mode & S_IFMT) == S_IFLNK && (!last || (flags & FOLLOW) || slash))
-		return follow(w, block_at(node->root), rest);
+		return w->resolve & RESOLVE_NO_SYMLINKS ? -ELOOP : follow(w, block_at(node->root), rest);
 	if (last)
 		return arrived(w->node, name, length, child, slash, ret);
 	if ((node->mode & S_IFMT) != S_IFDIR)
@@ -249,8 +288,9 @@ static int walk(struct walk *w, u32 start, u32 flags, struct place *ret)
 	ret->trailing_slash = false;
 	ret->kind = PLACE_NODE;
 	ret->node = NO_INDEX;
-	w->node = start;
+	w->node = w->top = start;
 	w->links = 0;
+	w->resolve = flags >> 8;
 	do
 		r = step(w, flags, ret);
 	while (r > 0);
@@ -295,12 +335,44 @@ static void put_before(struct walk *w, const char *base)
 	w->rest[length] = '/';
 }
 
+/* The node to start from, and to stay beneath. */
+static int start_beneath(s64 directory_fd, u32 resolve, u32 *start)
+{
+	struct place here;
+	const struct description *d = descriptor_get((u32)directory_fd, NULL);
+	if ((s32)directory_fd == AT_FDCWD) {
+		*start = place_find_path(process_self()->directory, 0, &here) || here.kind != PLACE_NODE ? NO_INDEX
+		                                                                                         : here.node;
+	} else {
+		if (!d)
+			return -EBADF;
+		if ((d->mode & S_IFMT) != S_IFDIR)
+			return -ENOTDIR;
+		*start = d->node;
+	}
+	return *start == NO_INDEX ? leave_restricted(resolve) : 0;
+}
+
+static int find_beneath(s64 directory_fd, u64 guest_path, u32 flags, struct place *ret)
+{
+	u32 start;
+	int r = start_beneath(directory_fd, flags >> 8, &start);
+	s64 length = r ? r : guest_string(the_walk.rest, guest_path, ZVM_PATH_MAX);
+	if (length <= 0)
+		return length ? (int)length : -ENOENT;
+	if (*the_walk.rest == '/' && (flags & RESOLVE(RESOLVE_BENEATH)))
+		return -EXDEV;
+	return walk(&the_walk, start, flags, ret);
+}
+
 int place_find(s64 directory_fd, u64 guest_path, u32 flags, struct place *ret)
 {
 	struct walk *w = &the_walk;
 	u32 start = ROOT_NODE;
-	s64 length = guest_string(w->rest, guest_path, ZVM_PATH_MAX);
 	ret->kind = PLACE_NODE; /* callers look at it on failure, too */
+	if (flags & RESOLVE(RESOLVE_BENEATH | RESOLVE_IN_ROOT))
+		return find_beneath(directory_fd, guest_path, flags, ret);
+	s64 length = guest_string(w->rest, guest_path, ZVM_PATH_MAX);
 	if (length < 0)
 		return (int)length;
 	if (!length)

@@ -103,14 +103,40 @@ static bool output_held(void)
 	return false;
 }
 
-static void give_orphans_away(s32 pid)
+/* An output was closed: perhaps the last one that somebody held after pid 1 had ended. */
+void run_over_if_unheard(void)
 {
-	for (u32 i = 0; i < arena->process_count; i++)
-		if (arena->processes[i].in_use && arena->processes[i].parent == pid) {
-			arena->processes[i].parent = 1;
-			if (arena->processes[i].zombie && arena->processes[0].zombie)
-				arena->processes[i].in_use = 0;
-		}
+	if (arena->processes[0].zombie && !output_held())
+		run_over(NULL);
+}
+
+/* The next ancestor that asked for them, or process 1. */
+static s32 reaper_of(const struct process *p)
+{
+	for (s32 pid = p->parent; pid > 1;) {
+		const struct process *ancestor = process_find(pid);
+		if (!ancestor)
+			break;
+		if (ancestor->subreaper && !ancestor->zombie)
+			return pid;
+		pid = ancestor->parent;
+	}
+	return 1;
+}
+
+static void give_orphans_away(const struct process *parent)
+{
+	s32 reaper = reaper_of(parent);
+	for (u32 i = 0; i < arena->process_count; i++) {
+		struct process *p = &arena->processes[i];
+		if (!p->in_use || p->parent != parent->pid || p == parent)
+			continue;
+		p->parent = reaper;
+		if (p->zombie && arena->processes[0].zombie)
+			p->in_use = 0;
+		else if (!p->zombie && p->death_signal)
+			signal_send(p, p->death_signal);
+	}
 }
 
 static void tell_parent(struct process *p)
@@ -121,13 +147,12 @@ static void tell_parent(struct process *p)
 		return;
 	}
 	int status = p->exit_status;
-	parent->pending_info[SIGCHLD] =
-	        (struct signal_info){.code = status & 0x7f ? 2 /* CLD_KILLED */ : 1 /* CLD_EXITED */,
-	                             .pid = p->pid,
-	                             .status = status & 0x7f ? status & 0x7f : status >> 8};
+	const struct signal_info info = {.code = status & 0x7f ? 2 /* CLD_KILLED */ : 1 /* CLD_EXITED */,
+	                                 .pid = p->pid,
+	                                 .status = status & 0x7f ? status & 0x7f : status >> 8 & 0xff};
 	if (parent->actions[SIGCHLD].handler == (u64)SIG_IGN || parent->actions[SIGCHLD].flags & SA_NOCLDWAIT)
 		p->in_use = 0;
-	signal_send(parent, SIGCHLD);
+	(void)signal_post(parent, SIGCHLD, &info);
 	wake(channel_child((u32)(parent - arena->processes)), 1);
 }
 
@@ -149,10 +174,9 @@ static NORETURN void process_end(int status, const char *message)
 		arena->first_status = status;
 		format(arena->first_message, sizeof arena->first_message, "%s", message ? message : "");
 	}
-	give_orphans_away(p->pid);
+	give_orphans_away(p);
 	tell_parent(p);
-	if (arena->processes[0].zombie && !output_held())
-		run_over(NULL);
+	run_over_if_unheard();
 	vfork_release(self);
 	if (self->host != index)
 		task_resume_other();

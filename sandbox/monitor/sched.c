@@ -1,13 +1,15 @@
 /*
- * Who runs. Exactly one task of a box runs at a time; it keeps the processor until it blocks, yields or ends, and then
- * the runnable task that has waited longest goes on. Which one that is depends only on what the tasks did, so the
- * order is the same in every run.
+ * Who runs. Exactly one task of a box runs at a time; it keeps the processor until it blocks, yields, ends or has made
+ * TURN_CALLS system calls, and then the runnable task that has waited longest goes on. Which one that is depends only
+ * on what the tasks did, so the order is the same in every run.
  *
  * Every wait is block(channel, deadline). A wake marks waiters runnable, first come first served; they test their
  * condition again when they run. When nobody is runnable, the virtual clock jumps to the earliest deadline or timer;
  * when there is none either, everybody waits for somebody else for ever: the run ends as a deadlock at once.
  */
 #include "internal.h"
+
+#define TURN_CALLS 1000
 
 void task_interrupt(u32 index)
 {
@@ -28,7 +30,7 @@ static u32 next_runnable(void)
 
 static u64 earliest_deadline(void)
 {
-	u64 first = arena->next_timer;
+	u64 first = NEVER;
 	for (u32 i = 0; i < arena->task_count; i++)
 		if (arena->tasks[i].state == TASK_BLOCKED)
 			first = min_u64(first, arena->tasks[i].deadline);
@@ -54,15 +56,19 @@ static NORETURN void deadlock(void)
 	run_end(ZVM_REPORT_DEADLOCK, 0, message);
 }
 
+/* Longer than it takes all timers of a box to go off once: what still fires then are intervals that nobody hears. */
+#define UNHEARD_MAX (TIMERS_MAX * PROCESSES_MAX)
+
 /* Finds who goes on, moving the clock if everybody waits. */
 u32 task_choose(void)
 {
-	for (;;) {
+	arena->turn = arena->calls;
+	for (u32 unheard = 0;; unheard++) {
 		u32 next = next_runnable();
 		if (next != NO_INDEX)
 			return next;
-		u64 at = earliest_deadline();
-		if (at == NEVER)
+		u64 deadline = earliest_deadline(), at = min_u64(deadline, arena->next_timer);
+		if (at == NEVER || (deadline == NEVER && unheard > UNHEARD_MAX))
 			deadlock();
 		clock_advance_to(at);
 		expire_deadlines();
@@ -122,4 +128,11 @@ void yield(void)
 	struct task *task = task_self();
 	task->sequence = ++arena->sequence;
 	task_switch(task_choose());
+}
+
+/* A task that polls without ever waiting would keep those from running whom it polls for. */
+void yield_if_long(void)
+{
+	if (arena->calls - arena->turn >= TURN_CALLS)
+		yield();
 }

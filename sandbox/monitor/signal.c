@@ -11,9 +11,6 @@
 #define BIT(number) (1ull << ((number)-1))
 #define UNBLOCKABLE (BIT(SIGKILL) | BIT(SIGSTOP))
 #define RED_ZONE 128
-/* Room for vector state in a signal frame: one size for every processor, so stack addresses do not tell them apart.
- * AVX-512 needs 2696 bytes, with AMX's tile configuration 2816, and the kernel's mark behind it four more. */
-#define STATE_ROOM 3072
 
 struct signal_frame {
 	u64 restorer;
@@ -53,24 +50,138 @@ static void wake_for_signal(struct process *process, int number)
 	}
 }
 
-void signal_send(struct process *process, int number)
+/* --- the queue of real-time signals behind the one in its owner's table --- */
+
+static bool owner_lives(s32 owner)
 {
-	if (number < 1 || number > 64 || !process->in_use || process->zombie)
-		return;
-	if (is_ignored(process, number) && number != SIGCHLD)
-		return;
-	process->signal_pending |= BIT(number);
-	wake_for_signal(process, number);
+	for (u32 i = 0; i < arena->task_count; i++) {
+		const struct task *t = &arena->tasks[i];
+		if ((t->state == TASK_RUNNABLE || t->state == TASK_BLOCKED) &&
+		    (owner == -t->tid || owner == arena->processes[t->process].pid))
+			return true;
+	}
+	return false;
 }
 
-static void signal_send_task(struct task *task, int number, const struct signal_info *info)
+static struct queued_signal *free_entry(void)
 {
-	if (is_ignored(&arena->processes[task->process], number))
-		return;
-	task->signal_pending |= BIT(number);
-	task->pending_info[number] = *info;
-	if (task->state == TASK_BLOCKED && !(task->signal_mask & BIT(number)))
+	for (u32 i = 0; i < QUEUED_MAX; i++)
+		if (!arena->queued[i].owner)
+			return &arena->queued[i];
+	for (u32 i = 0; i < QUEUED_MAX; i++)
+		if (!owner_lives(arena->queued[i].owner)) {
+			arena->queued_count--;
+			return &arena->queued[i];
+		}
+	return NULL;
+}
+
+static s64 enqueue(s32 owner, int number, const struct signal_info *info)
+{
+	struct queued_signal *q = free_entry();
+	if (!q)
+		return -EAGAIN;
+	*q = (struct queued_signal){owner, number, ++arena->sequence, *info};
+	arena->queued_count++;
+	return 0;
+}
+
+static bool dequeue(s32 owner, int number, struct signal_info *info)
+{
+	struct queued_signal *first = NULL;
+	for (u32 i = 0; i < QUEUED_MAX && arena->queued_count; i++) {
+		struct queued_signal *q = &arena->queued[i];
+		if (q->owner == owner && q->number == number && (!first || q->sequence < first->sequence))
+			first = q;
+	}
+	if (!first)
+		return false;
+	*info = first->info;
+	first->owner = 0;
+	arena->queued_count--;
+	return true;
+}
+
+/* A second signal of the same number is lost if the number is a standard one, and waits its turn if not. */
+static s64 put_pending(u64 *pending, struct signal_info *infos, s32 owner, int number, const struct signal_info *info)
+{
+	if (*pending & BIT(number))
+		return number < 32 ? 0 : enqueue(owner, number, info);
+	*pending |= BIT(number);
+	infos[number] = *info;
+	return 0;
+}
+
+/* An ignored signal that is blocked waits all the same: somebody may ask for it, or handle it by then. */
+static bool is_lost(const struct process *process, int number)
+{
+	if (!is_ignored(process, number))
+		return false;
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].state != TASK_FREE && arena->tasks[i].state != TASK_ZOMBIE &&
+		    &arena->processes[arena->tasks[i].process] == process)
+			return !(arena->tasks[i].signal_mask & BIT(number));
+	return true;
+}
+
+s64 signal_post(struct process *process, int number, const struct signal_info *info)
+{
+	if (number < 1 || number > 64 || !process->in_use || process->zombie || is_lost(process, number))
+		return 0;
+	s64 r = put_pending(&process->signal_pending, process->pending_info, process->pid, number, info);
+	if (r == 0)
+		wake_for_signal(process, number);
+	return r;
+}
+
+void signal_send(struct process *process, int number)
+{
+	const struct signal_info nothing = {.code = 0x80 /* SI_KERNEL */};
+	(void)signal_post(process, number, &nothing);
+}
+
+static struct task *task_find(s32 tid)
+{
+	for (u32 i = 0; i < arena->task_count; i++) {
+		struct task *task = &arena->tasks[i];
+		if (task->tid == tid && task->state != TASK_FREE && task->state != TASK_ZOMBIE)
+			return task;
+	}
+	return NULL;
+}
+
+bool signal_posted(const struct process *process, s32 thread, int number, s32 code, s32 pid)
+{
+	const struct task *task = thread ? task_find(thread) : NULL;
+	u64 pending = task ? task->signal_pending : process->signal_pending;
+	const struct signal_info *info = task ? &task->pending_info[number] : &process->pending_info[number];
+	s32 owner = thread ? -thread : process->pid;
+	if (!(pending & BIT(number)))
+		return false;
+	if (info->code == code && info->pid == pid)
+		return true;
+	for (u32 i = 0; i < QUEUED_MAX && arena->queued_count; i++) {
+		const struct queued_signal *q = &arena->queued[i];
+		if (q->owner == owner && q->number == number && q->info.code == code && q->info.pid == pid)
+			return true;
+	}
+	return false;
+}
+
+static s64 signal_send_task(struct task *task, int number, const struct signal_info *info)
+{
+	if (is_ignored(&arena->processes[task->process], number) && !(task->signal_mask & BIT(number)))
+		return 0;
+	s64 r = put_pending(&task->signal_pending, task->pending_info, -task->tid, number, info);
+	if (r == 0 && task->state == TASK_BLOCKED && !(task->signal_mask & BIT(number)))
 		task_interrupt((u32)(task - arena->tasks));
+	return r;
+}
+
+s64 signal_post_thread(s32 thread, int number, const struct signal_info *info)
+{
+	struct task *task = task_find(thread);
+	return task ? signal_send_task(task, number, info) : -ESRCH;
 }
 
 static u64 pending_of(const struct task *task)
@@ -88,8 +199,16 @@ bool signal_deliverable(void)
 	return false;
 }
 
-/* Takes the lowest pending signal of `set`; its number, or 0. */
-static int take(u64 set, struct signal_info *info)
+static void take_pending(u64 *pending, struct signal_info *infos, s32 owner, int number, struct signal_info *info)
+{
+	*pending &= ~BIT(number);
+	*info = infos[number];
+	infos[number] = (struct signal_info){0};
+	if (number >= 32 && dequeue(owner, number, &infos[number]))
+		*pending |= BIT(number);
+}
+
+int signal_take(u64 set, struct signal_info *info)
 {
 	struct task *task = task_self();
 	struct process *process = process_self();
@@ -97,14 +216,10 @@ static int take(u64 set, struct signal_info *info)
 	if (!ready)
 		return 0;
 	int number = __builtin_ctzll(ready) + 1;
-	if (task->signal_pending & BIT(number)) {
-		task->signal_pending &= ~BIT(number);
-		*info = task->pending_info[number];
-	} else {
-		process->signal_pending &= ~BIT(number);
-		*info = process->pending_info[number];
-		process->pending_info[number] = (struct signal_info){0};
-	}
+	if (task->signal_pending & BIT(number))
+		take_pending(&task->signal_pending, task->pending_info, -task->tid, number, info);
+	else
+		take_pending(&process->signal_pending, process->pending_info, process->pid, number, info);
 	return number;
 }
 
@@ -123,15 +238,8 @@ static void fill_info(struct siginfo *to, int number, const struct signal_info *
 		to->si_value.sival_ptr = (void *)from->value;
 	if (from->code == -2) {
 		to->si_tid = from->pid;
-		to->si_overrun = 0;
+		to->si_overrun = process_self()->timers[from->pid].overrun;
 	}
-}
-
-/* The vector state that the kernel saved in its own frame; its size is in the software-reserved bytes at 464. */
-static u64 native_state_size(const void *state)
-{
-	const struct _fpx_sw_bytes *reserved = (const void *)((const u8 *)state + 464);
-	return reserved->magic1 == FP_XSTATE_MAGIC1 ? reserved->extended_size : 512;
 }
 
 static bool on_alternate_stack(const struct task *task, u64 stack)
@@ -146,22 +254,38 @@ static u64 handler_stack(const struct task *task, const struct signal_action *ac
 	return stack - RED_ZONE;
 }
 
+/*
+ * What the kernel notes about a fault, made independent of what it had in memory: an access that is not allowed counts
+ * as one to a page that is there, whether or not it has been read in yet.
+ */
+static void fill_fault(struct sigcontext *to, const struct siginfo *info)
+{
+	const u64 page_fault = 14, present = 1;
+	if (to->trapno != page_fault)
+		to->cr2 = 0;
+	else
+		to->err = (to->err & ~present) | (info->si_code == SEGV_ACCERR ? present : 0);
+}
+
+/* Without a fault these fields are of the last one, which may have been the monitor's own. */
+static void forget_fault(struct sigcontext *to)
+{
+	to->trapno = to->err = to->cr2 = 0;
+}
+
 static int push_frame(frame_t *frame, int number, const struct siginfo *info, const struct signal_action *action)
 {
 	struct task *task = task_self();
 	struct signal_frame out;
 	u64 stack = handler_stack(task, action, frame->uc_mcontext.rsp);
-	u64 state_size = native_state_size(frame->uc_mcontext.fpstate);
-	if (state_size > STATE_ROOM)
-		return -EFAULT;
 	u64 state = (stack - STATE_ROOM) & ~63ull;
 	u64 at = ((state - sizeof out + 8) & ~15ull) - 8;
-	if (guest_write(state, frame->uc_mcontext.fpstate, state_size))
+	if (state_save(state, frame))
 		return -EFAULT;
 	memset(&out, 0, sizeof out);
 	out.restorer = action->restorer;
 	out.info = *info;
-	out.context.uc_flags = frame->uc_flags;
+	out.context.uc_flags = frame->uc_flags & ~(u64)UC_FP_XSTATE;
 	out.context.uc_stack.ss_sp = (void *)task->alternate_stack;
 	out.context.uc_stack.ss_size = task->alternate_size;
 	out.context.uc_stack.ss_flags = !task->alternate_size                              ? SS_DISABLE
@@ -260,7 +384,7 @@ void signals_deliver(frame_t *frame)
 		struct signal_info info = {0};
 		struct siginfo full;
 		u64 mask = task->signal_mask;
-		int number = take(~mask, &info);
+		int number = signal_take(~mask, &info);
 		if (!number)
 			break;
 		if (is_ignored(process_self(), number))
@@ -268,6 +392,7 @@ void signals_deliver(frame_t *frame)
 		if (first)
 			restart_or_fail(frame, number);
 		fill_info(&full, number, &info);
+		forget_fault(&frame->uc_mcontext);
 		deliver(frame, number, &full, NULL);
 	}
 	if (task->restore_mask) {
@@ -295,6 +420,7 @@ void signal_fault(frame_t *frame, int number, const struct siginfo *info)
 	/* Blocked or ignored faults kill: returning would only fault again. */
 	if ((task_self()->signal_mask & BIT(number)) || process->actions[number].handler == (u64)SIG_IGN)
 		process->actions[number].handler = (u64)SIG_DFL;
+	fill_fault(&frame->uc_mcontext, info);
 	deliver(frame, number, &copy, message);
 }
 
@@ -315,8 +441,10 @@ s64 call_rt_sigaction(const u64 *a)
 			return -EINVAL;
 		new.mask &= ~UNBLOCKABLE;
 		*action = new;
-		if (is_ignored(process_self(), number))
+		if (is_ignored(process_self(), number)) {
 			process_self()->signal_pending &= ~BIT(number);
+			task_self()->signal_pending &= ~BIT(number);
+		}
 	}
 	return a[2] ? GUEST_PUT(a[2], old) : 0;
 }
@@ -343,20 +471,6 @@ s64 call_rt_sigprocmask(const u64 *a)
 	return a[2] ? GUEST_PUT(a[2], old) : 0;
 }
 
-static int restore_state(frame_t *frame, u64 from)
-{
-	u8 *state = (u8 *)frame->uc_mcontext.fpstate;
-	u64 size = native_state_size(state);
-	if (!from)
-		return 0;
-	/* Bytes 464-511 are the kernel's notes to itself about this very frame: they stay. */
-	if (guest_read(state, from, 464))
-		return -EFAULT;
-	if (size > 512 + 64 && guest_read(state + 512, from + 512, size - 512 - 4))
-		return -EFAULT;
-	return 0;
-}
-
 s64 call_rt_sigreturn(const u64 *a)
 {
 	frame_t *frame = task_frame(current_task);
@@ -365,7 +479,7 @@ s64 call_rt_sigreturn(const u64 *a)
 	(void)a;
 	u64 at = frame->uc_mcontext.rsp - 8;
 	if (guest_read(&saved, at + offsetof(struct signal_frame, context), sizeof saved) ||
-	    restore_state(frame, (u64)saved.uc_mcontext.fpstate))
+	    state_restore(frame, (u64)saved.uc_mcontext.fpstate))
 		die_by(SIGSEGV, "killed by SIGSEGV: rt_sigreturn from a frame that is not there");
 	void *state = frame->uc_mcontext.fpstate;
 	struct sigcontext kept = frame->uc_mcontext;
@@ -442,7 +556,7 @@ s64 call_rt_sigtimedwait(const u64 *a)
 		deadline = clock_peek() + ns;
 	}
 	for (;;) {
-		int number = take(set & ~UNBLOCKABLE, &info);
+		int number = signal_take(set & ~UNBLOCKABLE, &info);
 		if (number) {
 			fill_info(&full, number, &info);
 			if (a[1] && GUEST_PUT(a[1], full))
@@ -506,11 +620,8 @@ static struct process *process_by_pid(s64 pid)
 
 static s64 kill_one(struct process *process, int number)
 {
-	if (number) {
-		process->pending_info[number] = (struct signal_info){.code = 0, .pid = process_self()->pid};
-		signal_send(process, number);
-	}
-	return 0;
+	const struct signal_info info = {.pid = process_self()->pid};
+	return signal_post(process, number, &info);
 }
 
 s64 call_kill(const u64 *a)
@@ -539,17 +650,10 @@ static s64 kill_task(s64 group, s64 tid, int number, const struct signal_info *i
 {
 	if (number < 0 || number > 64 || tid <= 0)
 		return -EINVAL;
-	for (u32 i = 0; i < arena->task_count; i++) {
-		struct task *task = &arena->tasks[i];
-		if (task->state == TASK_FREE || task->state == TASK_ZOMBIE || task->tid != tid)
-			continue;
-		if (group > 0 && arena->processes[task->process].pid != group)
-			return -ESRCH;
-		if (number)
-			signal_send_task(task, number, info);
-		return 0;
-	}
-	return -ESRCH;
+	struct task *task = task_find((s32)tid);
+	if (!task || (group > 0 && arena->processes[task->process].pid != group))
+		return -ESRCH;
+	return number ? signal_send_task(task, number, info) : 0;
 }
 
 s64 call_tkill(const u64 *a)
@@ -566,12 +670,13 @@ s64 call_tgkill(const u64 *a)
 	return kill_task((s32)a[0], (s32)a[1], (int)(s32)a[2], &info);
 }
 
-static int get_queued(u64 from, struct signal_info *info)
+/* Only to oneself may one pretend to be the kernel. */
+static int get_queued(u64 from, s32 pid, struct signal_info *info)
 {
 	struct siginfo full;
 	if (GUEST_GET(full, from))
 		return -EFAULT;
-	if (full.si_code >= 0 || full.si_code == -6)
+	if ((full.si_code >= 0 || full.si_code == -6) && pid != process_self()->pid)
 		return -EPERM;
 	*info = (struct signal_info){.code = full.si_code, .pid = full.si_pid, .value = (u64)full.si_value.sival_ptr};
 	return 0;
@@ -584,22 +689,18 @@ s64 call_rt_sigqueueinfo(const u64 *a)
 	struct process *process = process_by_pid((s32)a[0]);
 	if (number < 0 || number > 64)
 		return -EINVAL;
-	int r = get_queued(a[2], &info);
+	int r = get_queued(a[2], (s32)a[0], &info);
 	if (r)
 		return r;
 	if (!process)
 		return -ESRCH;
-	if (number) {
-		process->pending_info[number] = info;
-		signal_send(process, number);
-	}
-	return 0;
+	return signal_post(process, number, &info);
 }
 
 s64 call_rt_tgsigqueueinfo(const u64 *a)
 {
 	struct signal_info info;
-	int r = get_queued(a[3], &info);
+	int r = get_queued(a[3], (s32)a[0], &info);
 	return r ? r : kill_task((s32)a[0], (s32)a[1], (int)(s32)a[2], &info);
 }
 

@@ -490,14 +490,19 @@ s64 call_setsockopt(const u64 *a)
 {
 	s64 error;
 	u64 time[2];
+	u32 number;
 	if (!socket_get(a[0], &error))
 		return error;
 	if ((u32)a[1] != LEVEL_SOCKET)
 		return -EOPNOTSUPP;
+	if ((u32)a[4] < sizeof number)
+		return -EINVAL;
+	if (GUEST_GET(number, a[3]))
+		return -EFAULT;
 	switch ((u32)a[2]) {
 	case RECEIVE_TIMEOUT:
 	case SEND_TIMEOUT:
-		if (a[4] < sizeof time)
+		if ((u32)a[4] < sizeof time)
 			return -EINVAL;
 		if (GUEST_GET(time, a[3]))
 			return -EFAULT;

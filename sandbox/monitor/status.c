@@ -55,7 +55,8 @@ static void proc_attributes(const char *path, u32 mode, struct attributes *t)
 	u64 inode = 5381;
 	for (const char *c = path; *c; c++)
 		inode = inode * 33 + (u8)*c;
-	*t = (struct attributes){.inode = inode & 0x7fffffff, .mode = mode, .links = 1, .uid = 1000, .gid = 1000};
+	u32 owner = starts_with(path, "/proc/") && path[6] >= '0' && path[6] <= '9' ? 1000 : 0;
+	*t = (struct attributes){.inode = inode & 0x7fffffff, .mode = mode, .links = 1, .uid = owner, .gid = owner};
 	finish(t, DEVICE_OF_PROC, EPOCH_NS);
 }
 
@@ -65,7 +66,7 @@ void description_attributes(const struct description *d, struct attributes *t)
 		node_attributes(d->node, t);
 		return;
 	}
-	if (d->kind == KIND_MADE || (d->path != NO_INDEX && starts_with(string_at(d->path), "/proc"))) {
+	if (d->kind == KIND_MADE || (d->path != NO_INDEX && proc_makes(string_at(d->path)))) {
 		proc_attributes(string_at(d->path), d->mode, t);
 		return;
 	}
@@ -331,7 +332,7 @@ static bool is_host_path(const struct place *place)
 {
 	if (place->kind == PLACE_DESCRIPTION) {
 		const struct description *d = description_at(place->description);
-		return d->node == NO_INDEX && d->path != NO_INDEX && !starts_with(string_at(d->path), "/proc");
+		return d->node == NO_INDEX && d->path != NO_INDEX && !proc_makes(string_at(d->path));
 	}
 	return place->kind == PLACE_HOST;
 }

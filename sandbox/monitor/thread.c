@@ -33,6 +33,7 @@ static void resume(u64 *save)
 	u32 next = arena->running;
 	struct task *task = &arena->tasks[next];
 	current_task = next;
+	memory_follow();
 	set_fs_base(task->fs_base);
 	stack_switch(save, task->saved_stack);
 }
@@ -48,8 +49,10 @@ void task_switch(u32 next)
 	if (arena->tasks[next].host != host) {
 		hand_token(arena->tasks[next].host);
 		futex_word_wait(&arena->processes[host].token);
-		if (arena->running == self)
+		if (arena->running == self) {
+			memory_follow();
 			return;
+		}
 	}
 	resume(&arena->tasks[self].saved_stack);
 }
@@ -58,6 +61,7 @@ void task_switch(u32 next)
 void process_first_wait(u32 process)
 {
 	futex_word_wait(&arena->processes[process].token);
+	memory_follow();
 	if (arena->running != current_task)
 		resume(&arena->tasks[current_task].saved_stack);
 }

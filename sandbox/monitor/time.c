@@ -208,14 +208,19 @@ static void timer_fire(struct process *process, struct timer *timer)
 	} else {
 		timer->deadline = NEVER;
 	}
-	timer->overrun = (s32)min_u64(missed, 0x7fffffff);
+	s32 id = (s32)(timer - process->timers), code = id < 3 ? 0x80 /* SI_KERNEL */ : -2 /* SI_TIMER */;
 	if (!timer->signal)
 		return;
-	process->pending_info[timer->signal] =
-	        (struct signal_info){.code = timer - process->timers < 3 ? 0x80 /* SI_KERNEL */ : -2 /* SI_TIMER */,
-	                             .pid = (s32)(timer - process->timers),
-	                             .value = timer->value};
-	signal_send(process, timer->signal);
+	/* While one waits to be told, another counts. */
+	bool waits = signal_posted(process, timer->thread, timer->signal, code, id);
+	timer->overrun = (s32)min_u64(missed + (waits ? (u64)timer->overrun + 1 : 0), 0x7fffffff);
+	if (waits)
+		return;
+	const struct signal_info info = {.code = code, .pid = id, .value = timer->value};
+	if (timer->thread)
+		(void)signal_post_thread(timer->thread, timer->signal, &info);
+	else
+		(void)signal_post(process, timer->signal, &info);
 }
 
 void timers_fire(void)
@@ -297,6 +302,19 @@ struct signal_event {
 	s32 signal, notify, thread, padding[11];
 };
 
+/* Is it a thread of the current process? */
+static bool own_thread(s32 tid)
+{
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (arena->tasks[i].tid == tid && arena->tasks[i].process == task_self()->process &&
+		    arena->tasks[i].state != TASK_FREE && arena->tasks[i].state != TASK_ZOMBIE)
+			return true;
+	return false;
+}
+
+#define NOTIFY_NONE 1
+#define NOTIFY_THREAD 4 /* SIGEV_THREAD_ID; SIGEV_THREAD (2) is a signal like any other to the kernel */
+
 s64 call_timer_create(const u64 *a)
 {
 	struct signal_event event = {.signal = SIGALRM, .notify = 0};
@@ -304,7 +322,12 @@ s64 call_timer_create(const u64 *a)
 		return -EINVAL;
 	if (a[1] && GUEST_GET(event, a[1]))
 		return -EFAULT;
-	if ((event.notify != 1 && (event.signal < 1 || event.signal > 64)) || event.notify < 0 || event.notify > 4)
+	if (event.notify < 0 || event.notify > NOTIFY_THREAD || event.notify == 3)
+		return -EINVAL;
+	if (event.notify != NOTIFY_NONE && (event.signal < 1 || event.signal > 64))
+		return -EINVAL;
+	s32 thread = event.notify == NOTIFY_THREAD ? event.thread : 0;
+	if (event.notify == NOTIFY_THREAD && !own_thread(thread))
 		return -EINVAL;
 	struct process *process = process_self();
 	for (s32 i = 3; i < TIMERS_MAX; i++) {
@@ -314,8 +337,8 @@ s64 call_timer_create(const u64 *a)
 		if (GUEST_PUT(a[2], i))
 			return -EFAULT;
 		*timer = (struct timer){.in_use = 1,
-		                        .signal = event.notify == 1 ? 0 : event.signal,
-		                        .task = NO_INDEX,
+		                        .signal = event.notify == NOTIFY_NONE ? 0 : event.signal,
+		                        .thread = thread,
 		                        .deadline = NEVER,
 		                        .value = a[1] ? event.value : (u64)i};
 		return 0;
@@ -341,7 +364,9 @@ static int put_timer(u64 to, const struct timer *timer)
 s64 call_timer_settime(const u64 *a)
 {
 	struct timer *timer = timer_of(a[0]);
-	u64 interval, first;
+	u64 interval, first, given[4];
+	if (GUEST_GET(given, a[2]))
+		return -EFAULT;
 	if (!timer)
 		return -EINVAL;
 	int r = get_timespec(a[2], &interval);
@@ -381,13 +406,25 @@ s64 call_timer_delete(const u64 *a)
 	return 0;
 }
 
-s64 call_adjtimex(const u64 *a)
+static s64 read_adjustment(u64 address)
 {
 	u64 state[26] = {0};
-	if (GUEST_GET(state, a[0]))
+	if (GUEST_GET(state, address))
 		return -EFAULT;
 	if ((u32)state[0])
 		return refuse("adjtimex(set)", EPERM);
 	memset(state, 0, sizeof state);
-	return GUEST_PUT(a[0], state) ? -EFAULT : 5; /* TIME_ERROR: unsynchronised */
+	return GUEST_PUT(address, state) ? -EFAULT : 5; /* TIME_ERROR: unsynchronised */
+}
+
+s64 call_adjtimex(const u64 *a)
+{
+	return read_adjustment(a[0]);
+}
+
+s64 call_clock_adjtime(const u64 *a)
+{
+	if (a[0] == 0)
+		return read_adjustment(a[1]);
+	return clock_known((u32)a[0]) ? -EOPNOTSUPP : -EINVAL;
 }

@@ -87,3 +87,20 @@ def first_difference(a, b):
         if x != y:
             return f"they differ at byte {at}: {a[max(0, at - 40) : at + 40]!r} against {b[max(0, at - 40) : at + 40]!r}"
     return f"one is a beginning of the other: {len(a)} against {len(b)} bytes"
+
+
+def without_stats(result):
+    """The guest's standard error, and what stats say of how often a box ran."""
+    at = result.err.find(b"# HELP zvm_box_runs_total")
+    runs = [line.split()[1] for line in result.err[at:].splitlines() if line.startswith(b"zvm_box_runs_total ")]
+    result.err = result.err[:at]
+    return runs
+
+
+def compare(native, boxed, runs=1):
+    """Both gave the same, and the boxed one, run with --stats, by running that many boxes."""
+    counted = without_stats(boxed)
+    assert native.out == boxed.out, f"{first_difference(native.out, boxed.out)}\nnative: {native}\nboxed: {boxed}"
+    assert native.status == boxed.status, f"native: {native}\nboxed: {boxed}"
+    assert native.err == boxed.err, f"native: {native}\nboxed: {boxed}"
+    assert counted == [str(runs).encode()], f"a box ran {counted} times"

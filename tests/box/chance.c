@@ -1,15 +1,22 @@
 /* Prints what differs from run to run, or from machine to machine, when nobody prevents it. One aspect per argument. */
 #include <dirent.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/sysinfo.h>
@@ -179,12 +186,115 @@ static void names(void)
 	}
 }
 
-static void registers(void)
+/* What the kernel tells a program at its start, the random bytes and the page with its own code included. */
+static int print_object(struct dl_phdr_info *object, size_t size, void *unused)
 {
-	unsigned selector = 0, limit = 0;
-	__asm__ volatile("lsl %1, %0" : "=r"(limit) : "r"(0x7b));
-	__asm__ volatile("mov %%gs, %0" : "=r"(selector));
-	printf("%x %x %d\n", limit, selector, sched_getcpu());
+	printf("%s %lx %d\n", object->dlpi_name, (unsigned long)object->dlpi_addr, object->dlpi_phnum);
+	return 0;
+}
+
+static void vector(void)
+{
+	unsigned long *at = (unsigned long *)environ;
+	while (*at)
+		at++;
+	for (at++; at[0]; at += 2)
+		printf("%lu %lx\n", at[0], at[1]);
+	print_bytes((void *)getauxval(AT_RANDOM), 16);
+	printf("%s %s\n", (char *)getauxval(AT_EXECFN), (char *)getauxval(AT_PLATFORM));
+	dl_iterate_phdr(print_object, NULL);
+}
+
+static void schedule(void)
+{
+	struct sched_param parameter;
+	struct timespec slice = {0, 0};
+	unsigned processor = 0, node = 0;
+	cpu_set_t cpus;
+	sched_getaffinity(0, sizeof cpus, &cpus);
+	sched_getparam(0, &parameter);
+	sched_rr_get_interval(0, &slice);
+	syscall(SYS_getcpu, &processor, &node, NULL);
+	printf("on %d %u %u of %d, policy %d priority %d nice %d slice %ld io %ld slack %d\n", sched_getcpu(),
+	       processor, node, CPU_COUNT(&cpus), sched_getscheduler(0), parameter.sched_priority,
+	       getpriority(PRIO_PROCESS, 0), slice.tv_nsec, syscall(SYS_ioprio_get, 1, 0), prctl(PR_GET_TIMERSLACK));
+}
+
+static void settings(void)
+{
+	static const int questions[] = {PR_GET_DUMPABLE,   PR_GET_NO_NEW_PRIVS, PR_GET_SECCOMP,   PR_GET_KEEPCAPS,
+	                                PR_GET_SECUREBITS, PR_GET_THP_DISABLE,  PR_GET_TIMERSLACK};
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct capabilities[2] = {{0}};
+	gid_t groups[64];
+	sigset_t set;
+	for (size_t i = 0; i < sizeof questions / sizeof *questions; i++)
+		printf("%d ", prctl(questions[i], 0, 0, 0, 0));
+	printf("\npersonality %x\n", personality(0xffffffff));
+	if (syscall(SYS_capget, &header, capabilities) == 0)
+		print_bytes(capabilities, sizeof capabilities);
+	for (int i = 0, n = getgroups(64, groups); i < n; i++)
+		printf("group %u\n", groups[i]);
+	sigprocmask(SIG_BLOCK, NULL, &set);
+	print_bytes(&set, 8);
+	for (int i = 1; i < 32; i++) {
+		struct sigaction action = {0};
+		sigaction(i, NULL, &action);
+		printf("%d ", action.sa_handler == SIG_IGN);
+	}
+	putchar('\n');
+}
+
+static void space(void)
+{
+	static const char *const paths[] = {"/", "/usr", "/tmp", "/home", "/proc", "/dev", "/dev/shm", "/etc"};
+	struct statfs fs;
+	for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+		if (statfs(paths[i], &fs) == 0)
+			printf("%s %lx %ld %ld %ld %ld %ld %ld %x %ld\n", paths[i], (long)fs.f_type, (long)fs.f_bsize,
+			       (long)fs.f_blocks, (long)fs.f_bfree, (long)fs.f_bavail, (long)fs.f_files,
+			       (long)fs.f_ffree, fs.f_fsid.__val[0], (long)fs.f_flags);
+}
+
+static void print_all_of(const char *name)
+{
+	struct statx st = {0};
+	if (statx(AT_FDCWD, name, AT_SYMLINK_NOFOLLOW, STATX_ALL, &st))
+		return;
+	printf("%llu %u:%u %o %u %llu %llu %u %lld.%09u %lld.%09u %lld.%09u\n", (unsigned long long)st.stx_ino,
+	       st.stx_dev_major, st.stx_dev_minor, st.stx_mode, st.stx_nlink, (unsigned long long)st.stx_size,
+	       (unsigned long long)st.stx_blocks, st.stx_blksize, (long long)st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec,
+	       (long long)st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec, (long long)st.stx_btime.tv_sec,
+	       st.stx_btime.tv_nsec);
+}
+
+/* Files of its own: their numbers, times and blocks, and the order in which their directory lists them. */
+static void created(void)
+{
+	char place[] = "/tmp/createdXXXXXX", name[20], entries[4096];
+	if (!mkdtemp(place) || chdir(place))
+		return;
+	for (int i = 0; i < 12; i++) {
+		snprintf(name, sizeof name, "%c%d", 'a' + i * 7 % 26, i);
+		int fd = open(name, O_CREAT | O_WRONLY, 0666);
+		write(fd, entries, i * 1000 % 4096);
+		close(fd);
+		print_all_of(name);
+	}
+	link("a0", "b0");
+	symlink("a0", "c0");
+	mkdir("d0", 0777);
+	print_all_of("a0"), print_all_of("c0"), print_all_of("d0"), print_all_of(".");
+	long size = syscall(SYS_getdents64, open(".", O_RDONLY | O_DIRECTORY), entries, sizeof entries);
+	for (long at = 0; at < size; at += ((struct dirent *)(entries + at))->d_reclen) {
+		struct dirent *d = (struct dirent *)(entries + at);
+		printf("%llu %lld %d %d %s\n", (unsigned long long)d->d_ino, (long long)d->d_off, d->d_reclen,
+		       d->d_type, d->d_name);
+		unlink(d->d_name);
+		rmdir(d->d_name);
+	}
+	chdir("/");
+	rmdir(place);
 }
 
 static void leftovers(void)
@@ -205,7 +315,8 @@ int main(int argc, char **argv)
 	} all[] = {{"clocks", clocks},       {"counter", counter},     {"vsyscall", vsyscall}, {"sleeping", sleeping},
 	           {"chance", chance},       {"addresses", addresses}, {"identity", identity}, {"usage", usage},
 	           {"inherited", inherited}, {"files", files},         {"listing", listing},   {"names", names},
-	           {"registers", registers}, {"leftovers", leftovers}};
+	           {"vector", vector},       {"leftovers", leftovers}, {"schedule", schedule}, {"settings", settings},
+	           {"space", space},         {"created", created}};
 	if (argc > 2)
 		directory = argv[2];
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)

@@ -7,10 +7,9 @@ import json
 import shutil
 from pathlib import Path
 
-from boxed import BUILD, SCRATCH, add_test, first_difference, main, run_boxed, run_native, spec, test, write_script
+from boxed import BUILD, SCRATCH, add_test, compare, main, run_boxed, run_native, spec, test, write_script
 
 LICENSES = Path("/usr/share/common-licenses")
-STATS = b"# HELP zvm_box_runs_total"
 
 
 def make_inputs():
@@ -261,22 +260,6 @@ SCRIPTS = [
     ("no-newline.py", "#!/usr/bin/env python3\nprint('no end of line', end='')", [], "none"),
     ("crash.py", "#!/usr/bin/python3\nimport os\nprint('before', flush=True)\nos.abort()\n", [], "none"),
 ]
-
-
-def without_stats(result):
-    """The guest's standard error, and what stats say of how often a box ran."""
-    at = result.err.find(STATS)
-    runs = [line.split()[1] for line in result.err[at:].splitlines() if line.startswith(b"zvm_box_runs_total ")]
-    result.err = result.err[:at]
-    return runs
-
-
-def compare(native, boxed):
-    runs = without_stats(boxed)
-    assert native.out == boxed.out, f"{first_difference(native.out, boxed.out)}\nnative: {native}\nboxed: {boxed}"
-    assert native.status == boxed.status, f"native: {native}\nboxed: {boxed}"
-    assert native.err == boxed.err, f"native: {native}\nboxed: {boxed}"
-    assert runs == [b"1"], f"a box ran {runs} times"
 
 
 INPUTS = make_inputs()

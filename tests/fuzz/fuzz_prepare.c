@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "plan.h"
+#include "prepare.h"
 #include "sites.h"
 #include "vet_code.h"
 
@@ -46,6 +48,29 @@ static void check(const struct zvm_image *image, const uint8_t *data, size_t siz
 	require(sum == proven && unproven == sites->unproven);
 }
 
+static void check_image(int fd, const uint8_t *data, size_t size)
+{
+	struct zvm_prepared prepared;
+	struct stat st;
+	uint32_t changed = 0;
+	require(zvm_prepare(fd, &prepared) == 0);
+	require(!prepared.unread || (prepared.fd < 0 && !prepared.sites && !prepared.unproven));
+	require(!prepared.sites || prepared.fd >= 0);
+	if (prepared.fd < 0)
+		return;
+	uint8_t *bytes = malloc(size);
+	require(bytes && fstat(prepared.fd, &st) == 0 && (size_t)st.st_size == size);
+	require(pread(prepared.fd, bytes, size, 0) == (ssize_t)size);
+	for (size_t i = 0; i < size; i++) {
+		changed += data[i] == 0x0f && bytes[i] == 0xf4;
+		require(bytes[i] == data[i] || (data[i] == 0x0f && bytes[i] == 0xf4) ||
+		        (data[i] == 0xf4 && bytes[i] == 0xfa));
+	}
+	require(changed == prepared.sites);
+	free(bytes);
+	close(prepared.fd);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int fd = -1;
@@ -56,6 +81,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd < 0)
 		fd = memfd_create("fuzz", MFD_CLOEXEC);
 	require(ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size);
+	check_image(fd, data, size);
 	if (zvm_plan_library(fd, &image, interpreter, &reason))
 		return 0;
 	struct zvm_elf_bytes elf = {.data = data, .size = size, .image = &image};

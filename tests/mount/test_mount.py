@@ -435,6 +435,59 @@ def stat_computes():
 
 
 @test
+def stat_after_a_change():
+    """after a change of the input, stat tells of a new inode without a result, even while the old one is held open"""
+    with Mount() as m:
+        m.put("x", b"old\n")
+        path = m.path("run/cat/x")
+        m.read("run/cat/x")
+        assert os.stat(path).st_size == 4
+        m.put("x", b"newer\n")
+        assert os.stat(path).st_size == 0 and os.getxattr(path, "user.zvm.state") == b"absent"
+        m.read("run/cat/x")
+        held = os.open(path, os.O_RDONLY)
+        inode = os.fstat(held).st_ino
+        m.put("x", b"newest of all\n")
+        assert os.stat(path).st_size == 0 and os.stat(path).st_ino != inode
+        assert os.fstat(held).st_size == 6 and os.fstat(held).st_ino == inode and os.pread(held, 100, 0) == b"newer\n"
+        os.close(held)
+        (m.inputs / "x").unlink()
+        assert m.error("run/cat/x")[0] == errno.ENOENT and not os.path.exists(path)
+        assert m.runs() == 2
+
+
+@test
+def a_change_behind_a_held_name():
+    """a descriptor that only holds the name (O_PATH) opens what is true now, or says that it is stale, but never old bytes"""
+    with Mount() as m:
+        m.put("x", b"old\n")
+        m.read("run/cat/x")
+        name = os.open(m.path("run/cat/x"), os.O_PATH)
+        m.put("x", b"new\n")
+        try:
+            with open(f"/proc/self/fd/{name}", "rb") as file:
+                assert file.read() == b"new\n"
+        except OSError as error:
+            assert error.errno == errno.ESTALE, error
+        os.close(name)
+
+
+@test
+def results_hold_no_descriptors():
+    """a thousand results that the kernel remembers cost the daemon no open file"""
+    with Mount() as m:
+        for i in range(60):
+            m.put(f"f{i}", b"%d\n" % i)
+        daemon = next(int(p) for p in os.listdir("/proc") if p.isdigit() and str(m.store).encode() in Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0"))
+        m.read("run/cat/f0")
+        before = len(os.listdir(f"/proc/{daemon}/fd"))
+        for tree in ("run", "err", "info"):
+            for i in range(60):
+                m.read(f"{tree}/cat/f{i}")
+        assert len(os.listdir(f"/proc/{daemon}/fd")) <= before + 12, (before, os.listdir(f"/proc/{daemon}/fd"))
+
+
+@test
 def streams():
     """stream/ opens at once and gives the same bytes, and EIO at the end of a failed run"""
     with Mount() as m:
@@ -470,6 +523,41 @@ def mount_refusals():
                 busy = zvm("umount", str(m.at))
                 assert busy.returncode == 1 and b"in use" in busy.stderr, busy
     finally:
+        shutil.rmtree(m.root, ignore_errors=True)
+
+
+@test
+def the_helper_of_mount():
+    """mount.fuse.zvm takes what mount(8) and fstab give it: a source, -o rw and the like, and -f only pretends"""
+    need_fuse()
+    m = Mount()
+    helper = m.root / "mount.fuse.zvm"
+    helper.symlink_to(ZVM)
+    options = f"rw,noexec,nosuid,nodev,user=somebody,x-systemd.automount,store={m.store},scripts={m.scripts}"
+    try:
+        m.put("x")
+        assert subprocess.run([str(helper), "-f", str(m.inputs), str(m.at), "-o", options]).returncode == 0 and not os.path.ismount(m.at)
+        assert subprocess.run([str(helper), str(m.inputs), str(m.at), "-n", "-o", options]).returncode == 0
+        assert m.read("run/cat/x") == b"hello\n"
+    finally:
+        m.unmount()
+        shutil.rmtree(m.root, ignore_errors=True)
+
+
+@test
+def relative_names():
+    """store, inputs, scripts and the mount point may be named relative to the directory that zvm is started in"""
+    need_fuse()
+    m = Mount()
+    try:
+        m.put("x")
+        m.script("own.sh", "#!/bin/sh\nread word; echo $word\n")
+        result = zvm("mount", "--store", "fresh/store", "--inputs", "inputs", "--scripts", "scripts", "mnt", cwd=m.root)
+        assert result.returncode == 0, result
+        assert m.read("run/own.sh/x") == b"hello\n" and (m.root / "fresh/store/version").exists()
+        assert zvm("umount", "mnt", cwd=m.root).returncode == 0
+    finally:
+        m.unmount()
         shutil.rmtree(m.root, ignore_errors=True)
 
 

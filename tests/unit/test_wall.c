@@ -23,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -118,13 +119,13 @@ static void what_the_monitor_does_is_allowed(void **state)
 	        {SYS_pread64, {100, LOW, 4096, 1 << 20}},
 	        {SYS_write, {3, LOW, 10}},
 	        {SYS_close, {3}},
-	        {SYS_sendmsg, {3, LOW, 0x4000}},
-	        {SYS_recvmsg, {3, LOW, 0x40000000}},
+	        {SYS_writev, {3, LOW, 2}},
+	        {SYS_recvmsg, {3, LOW, MSG_CMSG_CLOEXEC}},
 	        {SYS_mmap, {LOW, 4096, PROT_READ, ANONYMOUS, UINT64_MAX}},
 	        {SYS_mmap,
 	         {LAST, ZVM_MAP_LENGTH_MAX, PROT_READ | PROT_WRITE | PROT_EXEC, ANONYMOUS | MAP_NORESERVE, UINT64_MAX}},
 	        {SYS_mmap, {LOW, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, 5}},
-	        {SYS_mmap, {ZVM_ARENA_BASE, 96ull << 30, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 4}},
+	        {SYS_mmap, {ZVM_ARENA_BASE, ZVM_ARENA_MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 4, 0}},
 	        {SYS_munmap, {LOW, 4096}},
 	        {SYS_munmap, {LAST, 4096}},
 	        {SYS_mprotect, {LOW, 4096, PROT_READ | PROT_EXEC}},
@@ -139,8 +140,10 @@ static void what_the_monitor_does_is_allowed(void **state)
 	        {SYS_futex, {ZVM_ARENA_BASE, FUTEX_WAKE, 1, 0}},
 	        {SYS_clone, {CLONE_PARENT | SIGCHLD}},
 	        {SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL}},
+	        {SYS_getppid, {0}},
 	        {SYS_prlimit64, {0, RLIMIT_CPU, LOW, 0}},
-	        {SYS_exit, {0}},
+	        {SYS_prlimit64, {0, RLIMIT_DATA, LOW, 0}},
+	        {SYS_prlimit64, {0, RLIMIT_FSIZE, LOW, 0}},
 	        {SYS_exit_group, {0}},
 	};
 	assert_wall(calls, sizeof calls / sizeof calls[0], SECCOMP_RET_ALLOW);
@@ -161,6 +164,17 @@ static void the_same_calls_with_other_arguments_are_not(void **state)
 	        {SYS_mmap, {LOW, 4096, PROT_READ, ANONYMOUS | MAP_GROWSDOWN, UINT64_MAX}},
 	        {SYS_mmap, {LOW, 4096, PROT_READ, ANONYMOUS | MAP_HUGETLB, UINT64_MAX}},
 	        {SYS_mmap, {LOW, 4096, PROT_READ, ANONYMOUS | MAP_LOCKED, UINT64_MAX}},
+	        /* Memory that no limit counts, and kinds that only newer kernels know. */
+	        {SYS_mmap, {LOW, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, UINT64_MAX}},
+	        {SYS_mmap, {LOW, 4096, PROT_READ, 3 /* _SHARED_VALIDATE */ | MAP_FIXED, 5}},
+	        {SYS_mmap, {LOW, 4096, PROT_READ, 8 /* _DROPPABLE */ | MAP_ANONYMOUS | MAP_FIXED, UINT64_MAX}},
+	        {SYS_mmap, {LOW, 4096, PROT_READ, ANONYMOUS | MAP_POPULATE, UINT64_MAX}},
+	        {SYS_mmap, {LOW, 4096, PROT_READ, ANONYMOUS | 1ull << 40, UINT64_MAX}},
+	        {SYS_mmap, {LOW, 4096, PROT_READ | PROT_GROWSDOWN, ANONYMOUS, UINT64_MAX}},
+	        {SYS_mprotect, {LOW, 4096, PROT_READ | PROT_GROWSUP}},
+	        /* The arena's place is for the arena. */
+	        {SYS_mmap, {ZVM_ARENA_BASE, 96ull << 40, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 4}},
+	        {SYS_mmap, {ZVM_ARENA_BASE, ZVM_ARENA_MAPPED, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 4, 4096}},
 	        {SYS_mmap, {ZVM_ARENA_BASE, 4096, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_FIXED, 4}},
 	        {SYS_mmap, {ZVM_ARENA_BASE, 4096, PROT_READ | PROT_WRITE, ANONYMOUS, UINT64_MAX}},
 	        {SYS_mmap, {ZVM_ARENA_BASE + 4096, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, 4}},
@@ -182,6 +196,14 @@ static void the_same_calls_with_other_arguments_are_not(void **state)
 	        {SYS_madvise, {LOW, 4096, MADV_DONTNEED | 1ull << 32}},
 	        {SYS_arch_prctl, {ARCH_SET_CPUID, 1}},
 	        {SYS_arch_prctl, {0x4001, LOW}}, /* a shadow stack or a linear address mask */
+	        {SYS_recvmsg, {3, LOW, MSG_PEEK}},
+	        {SYS_recvmsg, {3, LOW, MSG_PEEK | MSG_CMSG_CLOEXEC}},
+	        {SYS_recvmsg, {3, LOW, 0}},
+	        /* A word of a library that another box maps too. */
+	        {SYS_futex, {LOW, FUTEX_WAIT}},
+	        {SYS_futex, {LOW, FUTEX_WAKE}},
+	        {SYS_futex, {ZVM_ARENA_BASE, FUTEX_LOCK_PI}},
+	        {SYS_futex, {ZVM_ARENA_BASE, FUTEX_REQUEUE}},
 	        {SYS_futex, {LOW, FUTEX_LOCK_PI}},
 	        {SYS_futex, {LOW, FUTEX_CMP_REQUEUE}},
 	        {SYS_futex, {LOW, FUTEX_WAIT | FUTEX_CLOCK_REALTIME}},
@@ -196,6 +218,8 @@ static void the_same_calls_with_other_arguments_are_not(void **state)
 	        {SYS_prctl, {PR_SET_MM, 1}},
 	        {SYS_prctl, {PR_SET_TSC, PR_TSC_ENABLE}},
 	        {SYS_prctl, {PR_SET_SECCOMP, 1}},
+	        {SYS_prlimit64, {0, RLIMIT_NOFILE, LOW, 0}},
+	        {SYS_prlimit64, {0, RLIMIT_NPROC, LOW, 0}},
 	        {SYS_prlimit64, {1, RLIMIT_CPU, LOW, 0}},
 	        {SYS_prlimit64, {0, RLIMIT_CPU, LOW, LOW}},
 	};
@@ -206,10 +230,10 @@ static void the_same_calls_with_other_arguments_are_not(void **state)
 static void calls_that_are_not_listed_do_not_exist(void **state)
 {
 	(void)state;
-	static const int listed[] = {SYS_pread64,    SYS_write,        SYS_close,       SYS_sendmsg,   SYS_recvmsg,
+	static const int listed[] = {SYS_pread64,    SYS_write,        SYS_close,       SYS_writev,    SYS_recvmsg,
 	                             SYS_mmap,       SYS_munmap,       SYS_mprotect,    SYS_mremap,    SYS_madvise,
 	                             SYS_arch_prctl, SYS_rt_sigreturn, SYS_sigaltstack, SYS_futex,     SYS_clone,
-	                             SYS_prctl,      SYS_prlimit64,    SYS_exit,        SYS_exit_group};
+	                             SYS_prctl,      SYS_prlimit64,    SYS_getppid,     SYS_exit_group};
 	static const uint64_t values[] = {0, 1, 3, LOW, LAST, CLONE_PARENT | SIGCHLD, UINT64_MAX};
 	for (int number = 0; number < 1024; number++) {
 		bool known = false;
@@ -257,6 +281,18 @@ static void calls_that_are_not_listed_do_not_exist(void **state)
 	                                SYS_modify_ldt,
 	                                SYS_dup2,
 	                                SYS_sendto,
+	                                SYS_sendmsg,
+	                                SYS_sendmmsg,
+	                                SYS_recvmmsg,
+	                                SYS_recvfrom,
+	                                SYS_ftruncate,
+	                                SYS_fallocate,
+	                                SYS_fchmod,
+	                                SYS_fchown,
+	                                SYS_fsetxattr,
+	                                SYS_vmsplice,
+	                                SYS_pwrite64,
+	                                SYS_exit,
 	                                SYS_splice};
 	for (size_t i = 0; i < sizeof dangerous / sizeof dangerous[0]; i++) {
 		struct call call = {dangerous[i], {0}};
@@ -449,6 +485,9 @@ static int look_around_as_zygote(void)
 		return 3;
 	if (getrlimit(RLIMIT_CORE, &core) || getrlimit(RLIMIT_MEMLOCK, &memlock) || core.rlim_max || memlock.rlim_max)
 		return 4;
+	if (getrlimit(RLIMIT_AS, &core) || core.rlim_max == RLIM_INFINITY || getrlimit(RLIMIT_NPROC, &core) ||
+	    core.rlim_max == RLIM_INFINITY)
+		return 7;
 	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0)
 		return 5;
 	return 0;
@@ -465,12 +504,24 @@ static void be_a_zygote(void)
 
 static void be_behind_landlock(void)
 {
-	zvm_wall_landlock(reports);
+	zvm_wall_landlock(false, reports);
 	int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
 	if (reports[ZVM_WALL_LANDLOCK].stands)
 		leave(fd < 0 && errno == EACCES ? 0 : 1);
 	/* What does not stand must say why and how to get it. */
 	leave(reports[ZVM_WALL_LANDLOCK].reason[0] && reports[ZVM_WALL_LANDLOCK].remedy[0] ? 0 : 2);
+}
+
+static void be_first_to_go(void)
+{
+	char score[16] = "";
+	int proc = open("/proc", O_PATH | O_CLOEXEC);
+	zvm_wall_first_to_go(proc, reports);
+	int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	if (!reports[ZVM_WALL_FIRST_TO_GO].stands || fd < 0 || read(fd, score, sizeof score) < 0)
+		leave(1);
+	zvm_wall_first_to_go(-1, reports);
+	leave(strcmp(score, "1000\n") || reports[ZVM_WALL_FIRST_TO_GO].stands ? 2 : 0);
 }
 
 static void a_zygote_has_no_privileges_left(void **state)
@@ -480,6 +531,7 @@ static void a_zygote_has_no_privileges_left(void **state)
 	assert_int_equal(status_of(be_a_zygote), 0);
 	zvm_wall_reports_start(reports);
 	assert_int_equal(status_of(be_behind_landlock), 0);
+	assert_int_equal(status_of(be_first_to_go), 0);
 }
 
 static int count_entries(const char *path)
