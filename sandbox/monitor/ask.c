@@ -103,6 +103,13 @@ s64 host_receive(int socket, void *to, size_t room, int *fds, u32 fds_max, u32 *
 	return receive(socket, &vector, 1, fds, fds_max, fd_count);
 }
 
+/* The kernel leaves out what does not fit under our limit of descriptors. */
+static void expect_descriptor(const struct zvm_reply *reply, u32 fd_count)
+{
+	if ((reply->flags & ZVM_REPLY_CONTENT) && !fd_count)
+		host_failed("the host has no room for another descriptor", -EMFILE);
+}
+
 static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct answer *ret, int *fd)
 {
 	struct zvm_reply reply;
@@ -122,8 +129,7 @@ static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct
 	ret->inode = reply.inode;
 	ret->content_size = reply.content_size;
 	ret->mtime = reply.mtime;
-	if ((reply.flags & ZVM_REPLY_CONTENT) && !fd_count)
-		host_failed("the host has no room for another descriptor", -EMFILE);
+	expect_descriptor(&reply, fd_count);
 	ret->content = reply.content;
 	if (fd)
 		*fd = fd_count ? received : -1;
@@ -245,6 +251,7 @@ int ask_image(u32 content, bool *vetted)
 	host_send(ZVM_ASK_KIND_IMAGE, 0, &content, sizeof content);
 	if (host_receive(arena->socket, &reply, sizeof reply, &fd, 1, &fd_count) != sizeof reply)
 		host_lost();
+	expect_descriptor(&reply, fd_count);
 	*vetted = !reply.error && !(reply.flags & ZVM_REPLY_UNVETTED);
 	return fd_count ? fd : -1;
 }

@@ -509,7 +509,7 @@ static int prepare_area(struct area *area, u32 protection)
 	s64 r = native_map(area->start, area->end - area->start, (int)protection, MAP_PRIVATE | MAP_NORESERVE, image,
 	                   area->offset);
 	native_close(image);
-	if (r < 0)
+	if (native_errno(r))
 		return (int)r;
 	area->flags |= AREA_PREPARED;
 	return 0;
