@@ -390,43 +390,43 @@ uint64_t zvm_function_limit(const struct zvm_functions *functions, size_t i)
 	return i + 1 < functions->count ? functions->list[i + 1].start : UINT64_MAX;
 }
 
-/* --- roots --- */
+/* --- sections of code --- */
 
-#define CODE_SECTIONS_MAX 32
+void zvm_code_sections(const struct zvm_elf_bytes *elf, struct zvm_code_sections *ret)
+{
+	Elf64_Ehdr header;
+	unsigned n = section_count(elf, &header);
+	ret->count = 0;
+	for (unsigned i = 0; i < n && ret->count < ZVM_CODE_SECTIONS_MAX; i++) {
+		Elf64_Shdr section = section_at(elf, &header, i);
+		if ((section.sh_flags & SHF_EXECINSTR) && section.sh_size <= UINT64_MAX - section.sh_addr)
+			ret->list[ret->count++] =
+			        (struct zvm_function){section.sh_addr, section.sh_addr + section.sh_size};
+	}
+}
+
+bool zvm_code_sections_hold(const struct zvm_code_sections *sections, uint64_t address)
+{
+	for (unsigned i = 0; i < sections->count; i++)
+		if (address >= sections->list[i].start && address < sections->list[i].end)
+			return true;
+	return false;
+}
+
+/* --- roots --- */
 
 struct roots {
 	const struct zvm_elf_bytes *elf;
 	void (*root)(void *context, uint64_t address);
 	void *context;
 	size_t looked_at;
-	struct zvm_function sections[CODE_SECTIONS_MAX]; /* only they tell code from tables and texts beside it */
-	unsigned section_count;
+	struct zvm_code_sections sections;
 };
 
 static void add_root(struct roots *r, uint64_t address)
 {
 	if (address && is_code(r->elf, address)) /* 0: there is none */
 		r->root(r->context, address);
-}
-
-static void find_code_sections(struct roots *r)
-{
-	Elf64_Ehdr header;
-	unsigned n = section_count(r->elf, &header);
-	for (unsigned i = 0; i < n && r->section_count < CODE_SECTIONS_MAX; i++) {
-		Elf64_Shdr section = section_at(r->elf, &header, i);
-		if ((section.sh_flags & SHF_EXECINSTR) && section.sh_size <= UINT64_MAX - section.sh_addr)
-			r->sections[r->section_count++] =
-			        (struct zvm_function){section.sh_addr, section.sh_addr + section.sh_size};
-	}
-}
-
-static bool in_code_section(const struct roots *r, uint64_t address)
-{
-	for (unsigned i = 0; i < r->section_count; i++)
-		if (address >= r->sections[i].start && address < r->sections[i].end)
-			return true;
-	return false;
 }
 
 /* Pointers that the loader adds its base to: of those into code, nearly all are to functions. */
@@ -440,7 +440,8 @@ static void add_relocations(struct roots *r, uint64_t address, uint64_t size)
 		memcpy(&relocation, bytes, sizeof relocation);
 		unsigned long type = ELF64_R_TYPE(relocation.r_info);
 		uint64_t to = (uint64_t)relocation.r_addend;
-		if ((type == R_X86_64_RELATIVE || type == R_X86_64_IRELATIVE) && in_code_section(r, to))
+		if ((type == R_X86_64_RELATIVE || type == R_X86_64_IRELATIVE) &&
+		    zvm_code_sections_hold(&r->sections, to))
 			add_root(r, to);
 	}
 }
@@ -499,7 +500,7 @@ void zvm_code_roots(const struct zvm_elf_bytes *elf, void (*root)(void *context,
 	struct roots r = {.elf = elf, .root = root, .context = context};
 	Elf64_Ehdr header;
 	unsigned n = section_count(elf, &header);
-	find_code_sections(&r);
+	zvm_code_sections(elf, &r.sections);
 	add_root(&r, elf->image->entry);
 	add_dynamic(&r);
 	for (unsigned i = 0; i < n; i++) {

@@ -51,6 +51,16 @@ size_t zvm_function_before(const struct zvm_functions *functions, uint64_t addre
 /* Where the next one starts: no function reaches into it. */
 uint64_t zvm_function_limit(const struct zvm_functions *functions, size_t i);
 
+/* The sections of code, where section headers tell them from tables and texts in the same segment; none: they do not.
+ */
+#define ZVM_CODE_SECTIONS_MAX 32
+struct zvm_code_sections {
+	struct zvm_function list[ZVM_CODE_SECTIONS_MAX];
+	unsigned count;
+};
+void zvm_code_sections(const struct zvm_elf_bytes *elf, struct zvm_code_sections *ret);
+bool zvm_code_sections_hold(const struct zvm_code_sections *sections, uint64_t address);
+
 /*
  * Addresses, besides functions, at which something is known to be called: the entry point, what runs at start and end,
  * symbols without a size, pointers that the loader relocates. Calls `root` for each that lies in code.

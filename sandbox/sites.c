@@ -19,7 +19,7 @@
  * What is neither proven nor refuted stays as it is, and is counted. (To believe everything that decodes would prove
  * nothing more in the 2,900 ELF files of a large Debian.)
  *
- * The file is hostile: candidates, targets and decoded bytes are bounded; what is beyond stays unproven.
+ * The file is hostile: candidates, targets and decoded instructions are bounded; what is beyond stays unproven.
  */
 #include "sites.h"
 #include <errno.h>
@@ -29,9 +29,9 @@
 #include <zvm/cleanup.h>
 
 #define PAGE 4096ull
-#define CANDIDATES_MAX (1u << 20)
+#define CANDIDATES_MAX (1u << 18)
 #define TARGETS_MAX (4u << 20)
-#define DECODED_MAX (48ull << 20)
+#define DECODED_MAX (12u << 20) /* instructions: a second or two */
 #define INSTRUCTION_MAX 15
 
 /* What is known of a byte: it begins an instruction, one that was also reached, or is inside of one. */
@@ -71,7 +71,7 @@ struct search {
 	uint64_t *ends;                /* of each function: where its code ends; 0: not decoded yet */
 	bool *believed;                /* of each function */
 	bool *gap_bad;                 /* of the gap before function i */
-	uint64_t budget;               /* of bytes to decode */
+	unsigned budget;               /* of instructions to decode */
 	int error;
 };
 
@@ -279,13 +279,11 @@ static bool decode(struct search *s, const struct stretch *x, uint64_t address, 
 		left = held;
 	if (left > INSTRUCTION_MAX)
 		left = INSTRUCTION_MAX;
-	if (!left || s->budget < left)
+	if (!left || !s->budget)
 		return false;
-	if (!ZYAN_SUCCESS(
-	            ZydisDecoderDecodeInstruction(&s->decoder, NULL, x->bytes + (address - x->address), left, ret)))
-		return false;
-	s->budget -= ret->length;
-	return true;
+	s->budget--;
+	const unsigned char *bytes = x->bytes + (address - x->address);
+	return ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&s->decoder, NULL, bytes, left, ret));
 }
 
 static bool branch_target(const ZydisDecodedInstruction *i, uint64_t address, uint64_t *ret)
@@ -550,6 +548,16 @@ static void read_gaps(struct search *s)
 			s->candidates[i].verdict = UNPROVEN;
 }
 
+/* Texts and tables in an executable segment: nothing will lead there, and looking for a way costs most of all. */
+static void give_up_outside_code(struct search *s)
+{
+	struct zvm_code_sections sections;
+	zvm_code_sections(s->elf, &sections);
+	for (size_t i = 0; i < s->count && sections.count; i++)
+		if (s->candidates[i].verdict == OPEN && !zvm_code_sections_hold(&sections, s->candidates[i].address))
+			s->candidates[i].verdict = UNPROVEN;
+}
+
 /* --- the whole --- */
 
 static int prove(struct search *s)
@@ -569,6 +577,7 @@ static int prove(struct search *s)
 	ZydisDecoderInit(&s->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	s->budget = DECODED_MAX;
 	read_functions_of_candidates(s);
+	give_up_outside_code(s);
 	if (!s->error && any_open(s, 0, UINT64_MAX, false))
 		read_gaps(s);
 	return s->error;
