@@ -474,11 +474,17 @@ def nonsense(c, which):
 
 
 def test_lies(c):
-    """a false report only concerns the liar's own result, and shows no control characters"""
+    """a false report only concerns the liar's own result, and shows no control characters, in a trace neither"""
     result = c.run(["liar", "lie"], timeout=20)
     assert result.status == 7, str(result)
     assert "lying" in result.out
     assert all(char.isprintable() or char == "\n" for char in result.err), repr(result.err)
+    trace = c.home / "trace"
+    process = c.start(spec("liar", "forge"), "--trace", str(trace))
+    process.communicate(timeout=20)
+    lines = trace.read_bytes().split(b"\n")
+    assert any(b"?[2J?forged??" in line for line in lines), lines[-5:]
+    assert all(0x20 <= byte < 0x7F for line in lines for byte in line), [line for line in lines if not line.isascii()]
     c.assert_next_run_is_fine()
 
 
