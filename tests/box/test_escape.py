@@ -474,11 +474,17 @@ def nonsense(c, which):
 
 
 def test_lies(c):
-    """a false report only concerns the liar's own result, and shows no control characters"""
+    """a false report only concerns the liar's own result, and shows no control characters, in a trace neither"""
     result = c.run(["liar", "lie"], timeout=20)
     assert result.status == 7, str(result)
     assert "lying" in result.out
     assert all(char.isprintable() or char == "\n" for char in result.err), repr(result.err)
+    trace = c.home / "trace"
+    process = c.start(spec("liar", "forge"), "--trace", str(trace))
+    process.communicate(timeout=20)
+    lines = trace.read_bytes().split(b"\n")
+    assert any(b"?[2J?forged??" in line for line in lines), lines[-5:]
+    assert all(0x20 <= byte < 0x7F for line in lines for byte in line), [line for line in lines if not line.isascii()]
     c.assert_next_run_is_fine()
 
 
@@ -615,6 +621,22 @@ def test_killed_daemon(c):
         assert not (left := survivors()), f"{mode} after {delay} s: {left}"
 
 
+def test_killed_mount(c):
+    """SIGKILL of a mount's daemon leaves no process behind either, with boxes running and in the pool"""
+    with Mount() as mount:
+        mount.put("a")
+        shutil.copy(GUESTS / "bombs", mount.scripts)
+        mount.script("spin", "#!/script/bombs spin\n")
+        reader = threading.Thread(target=mount.error, args=("run/spin/a",), daemon=True)
+        reader.start()
+        daemon = next(pid for pid, parent in descendants(os.getpid()).items() if parent == os.getpid() and pid not in KEPT)
+        wait_until(lambda: running_box(daemon), "the box does not run")
+        os.kill(daemon, signal.SIGKILL)
+        reader.join(20)
+        assert not reader.is_alive(), "the reader still waits"
+        assert not (left := survivors()), f"{left}"
+
+
 def test_killed_launcher(c):
     """SIGKILL of the launcher leaves nothing behind and is an error of ours"""
     for mode in ("spin", "fork-raw"):
@@ -668,13 +690,13 @@ def test_container(c):
 
 TESTS = [test_calls, test_files, test_memory, test_victim, test_sockets, test_kernel, test_terminal, test_machine, test_processes,
          test_memory_bombs, test_output_bombs, test_descriptor_bombs, test_time, test_leftovers, test_arena, test_broker, test_lies,
-         test_swaps, test_special_files, test_names, test_setuid, test_killed_daemon, test_killed_launcher, test_doctor, test_container]
+         test_swaps, test_special_files, test_names, test_setuid, test_killed_daemon, test_killed_mount, test_killed_launcher, test_doctor, test_container]
 
 for configuration in configurations():
     for function in TESTS:
         if len(sys.argv) > 1 and not any(word in f"{configuration.name} {function.__name__}" for word in sys.argv[1:]):
             continue
-        if function is test_container and configuration.uid:
+        if (function is test_container and configuration.uid) or (function is test_killed_mount and configuration.prefix):
             continue
         add_test(f"{configuration.name}: {function.__doc__}", function, configuration)
 

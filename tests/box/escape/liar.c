@@ -147,6 +147,8 @@ int main(int argc, char **argv)
 		flood();
 	else if (!strcmp(what, "send"))
 		send_descriptors();
+	else if (!strcmp(what, "forge"))
+		ask(broker_socket(), ZVM_ASK_KIND_TRACE, "\033[2J\nforged\r\x9b", 13);
 	else if (!strcmp(what, "lie"))
 		lie();
 	else if (!strcmp(what, "nonsense"))
