@@ -46,14 +46,13 @@ static int is_indispensable(const char *name)
 
 static enum verdict check_walls(void)
 {
-	struct zvm_launcher *launcher;
+	struct zvm_launcher *launcher = NULL;
 	struct zvm_wall_report walls[ZVM_WALLS_MAX];
+	struct zvm_launcher_options options = {.pool = 1, .walls = walls};
 	enum verdict worst = GOOD;
 	puts("The box, each wall put up just now:");
-	int r = zvm_launcher_start(&(struct zvm_launcher_options){.pool = 1}, &launcher);
-	if (r)
-		return say(BAD, "launcher", strerror(-r), "a kernel with seccomp filters (Linux 5.13 or newer)");
-	unsigned n = zvm_launcher_walls(launcher, walls);
+	int r = zvm_launcher_start(&options, &launcher);
+	unsigned n = r ? options.wall_count : zvm_launcher_walls(launcher, walls);
 	for (unsigned i = 0; i < n; i++) {
 		enum verdict verdict = walls[i].stands ? GOOD : is_indispensable(walls[i].name) ? BAD : LESS;
 		say(verdict, walls[i].name, walls[i].stands ? "" : walls[i].reason, walls[i].remedy);
@@ -61,7 +60,8 @@ static enum verdict check_walls(void)
 			worst = BAD;
 	}
 	zvm_launcher_stop(launcher);
-	return worst;
+	/* After one indispensable wall that fell the others were not tried, so this comes last. */
+	return r ? say(BAD, "launcher", strerror(-r), "see above; seccomp filters need Linux 5.13 or newer") : worst;
 }
 
 /* --- the mount --- */

@@ -421,18 +421,23 @@ static int prepare(struct work *w, const struct zvm_stage *stage, bool quick)
 	return 0;
 }
 
+/*
+ * What a stage wrote, as content. An empty output has no object, so its twin number is not known before it has: a file
+ * forged to have the hash of nothing at all may have been stored first.
+ */
+static int written_content(struct zvm_engine *engine, const struct zvm_record *record, struct zvm_digest *ret)
+{
+	*ret = record->out.digest;
+	return record->out.size ? 0 : zvm_store_put(engine->options.store, "", 0, ret);
+}
+
 /* The input of the next stage: what this one wrote. */
 static int next_input(struct zvm_engine *engine, const struct zvm_record *record, struct zvm_digest *digest, int *fd)
 {
 	zvm_close_pointer(fd);
 	*fd = -1;
-	*digest = record->out.digest;
-	if (!record->out.size) {
-		int r = zvm_store_put(engine->options.store, "", 0, digest);
-		if (r)
-			return r;
-	}
-	return zvm_store_object(engine->options.store, digest, fd, NULL);
+	int r = written_content(engine, record, digest);
+	return r ? r : zvm_store_object(engine->options.store, digest, fd, NULL);
 }
 
 static int compute_stages(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
@@ -493,8 +498,8 @@ static int quick_stages(struct zvm_engine *engine, const struct zvm_target *targ
 		      : zvm_record_find_quick(engine->records, &w.action, w.script->view, &w.story->record,
 		                              &w.story->outputs);
 		free(w.environment);
-		if (r == 0)
-			input = w.story->record->out.digest;
+		if (r == 0 && i + 1 < story->stage_count)
+			r = written_content(engine, w.story->record, &input);
 	}
 	return r;
 }

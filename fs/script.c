@@ -189,6 +189,10 @@ static int read_declarations(struct zvm_script *script, int content)
 	ssize_t n = pread(content, head, HEAD_SIZE, 0);
 	if (n < 0)
 		return -errno;
+	/* Half a line says another thing than a whole one. */
+	const char *end = n == HEAD_SIZE ? memrchr(head, '\n', HEAD_SIZE) : NULL;
+	if (end)
+		n = end + 1 - head;
 	int r = zvm_directives_parse(head, (size_t)n, &script->directives, &script->reason);
 	if (r == 0)
 		r = zvm_box_check_program(content, &script->reason);
@@ -216,7 +220,7 @@ static int learn(struct zvm_scripts *s, const char *name, const struct place *pl
 	zvm_autofd int fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	zvm_autofd int content = -1;
 	if (fd < 0)
-		return errno == ENOENT ? -ENOENT : -EACCES;
+		return errno == ENOENT || errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EACCES;
 	struct zvm_script *script = calloc(1, sizeof *script);
 	if (!script)
 		return -ENOMEM;

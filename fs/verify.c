@@ -373,8 +373,10 @@ int zvm_verify_run(const struct zvm_verify *v)
 	struct outcome first = {-1, -1, -1, 0}, other = {-1, -1, -1, 0};
 	zvm_autofree char *store_path = absolute_path(zvm_store_path(v->store));
 	char **scripts = absolute_paths(v->scripts);
-	if (!store_path || !scripts)
+	if (!store_path || !scripts) {
+		free_paths(scripts);
 		return zvm_complain(EXIT_TROUBLE, "run", "cannot verify: %s", strerror(ENOMEM));
+	}
 	struct request request = {v->runs, v->store, store_path, scripts, v->spec, v->input_fd};
 	int status = verify(&request, &first, &other);
 	close_outcome(&first);

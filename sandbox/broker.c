@@ -25,6 +25,8 @@
 #define QUESTIONS_MAX 200000
 /* And how long they and their answers may be all together: a box costs the daemon no more memory than this. */
 #define TEXTS_MAX (64u << 20)
+/* Longer than any line that the monitor writes. */
+#define TRACE_MAX 512
 /* Descriptors of answers kept open for a second asking. Beyond, an answer's descriptor is closed once it is sent, and
  * the monitor, which remembers answers itself, gets the content by a new question; the digest proves it the same. */
 #define OPEN_MAX 256
@@ -463,8 +465,14 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	return r;
 }
 
-static void serve_trace(const struct zvm_broker *broker, const char *text, size_t length)
+/* It may end on somebody's terminal: a line, and nothing but text. */
+static void serve_trace(const struct zvm_broker *broker, char *text, size_t length)
 {
+	if (length > TRACE_MAX)
+		length = TRACE_MAX;
+	for (size_t i = 0; i < length; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			text[i] = '?';
 	if (broker->request->trace)
 		broker->request->trace(broker->request->trace_context, text, length);
 }

@@ -51,9 +51,11 @@ struct shared {
 struct zvm_launcher {
 	pthread_mutex_t lock; /* around one request and its answer, and around starting anew */
 	int control;
+	int cgroup; /* for zygotes to enter; -1 */
 	pid_t pid;
 	unsigned pool;
 	bool plain;
+	bool asked_ahead; /* a box is on its way that nobody has taken yet */
 	struct shared *shared;
 	struct zvm_zygote zygote;
 };
@@ -62,8 +64,6 @@ enum launcher_request { REQUEST_BOX = 1 };
 
 struct request {
 	uint32_t kind;
-	uint32_t unused;
-	uint64_t arena_size;
 };
 
 /* --- the launcher process --- */
@@ -77,7 +77,7 @@ struct box {
 };
 
 struct launcher_process {
-	int control, zygote, signals, proc;
+	int control, zygote, signals, proc, cgroup;
 	pid_t zygote_pid;
 	unsigned pool;
 	const struct zvm_launcher *launcher;
@@ -113,7 +113,7 @@ static int start_zygote(struct launcher_process *l)
 		return -EAGAIN;
 	}
 	if (pid == 0) {
-		zvm_zygote_become(&l->launcher->zygote, pair[1], l->proc);
+		zvm_zygote_become(&l->launcher->zygote, pair[1], l->proc, l->cgroup);
 		_exit(119);
 	}
 	close(pair[1]);
@@ -195,22 +195,17 @@ static int fork_box_with_retry(struct launcher_process *l)
 	return r;
 }
 
-/* Hands a box over, its arena cut to size and sealed: a hostile guest cannot grow it. */
-static int hand_out(struct launcher_process *l, uint64_t arena_size)
+static int hand_out(struct launcher_process *l)
 {
 	int status[2];
 	int32_t result = pooled(l) ? 0 : fork_box_with_retry(l);
 	struct box *box = pooled(l);
-	if (result == 0 && box &&
-	    (ftruncate(box->arena, (off_t)arena_size) < 0 ||
-	     fcntl(box->arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0))
-		result = -errno;
 	if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
 		result = -errno;
 	if (result || !box)
 		return zvm_packet_send(l->control, &result, sizeof result, NULL, 0, NULL, 0);
-	int fds[2] = {box->socket, status[1]};
-	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 2);
+	int fds[3] = {box->socket, status[1], box->arena};
+	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 3);
 	close(status[1]);
 	close(box->socket);
 	close(box->arena);
@@ -286,7 +281,7 @@ static bool serve_request(struct launcher_process *l)
 	if (got <= 0)
 		return got < 0 && errno == EINTR;
 	if (got == sizeof request && request.kind == REQUEST_BOX)
-		hand_out(l, request.arena_size);
+		hand_out(l);
 	return true;
 }
 
@@ -355,11 +350,32 @@ static void ignore_terminal(void)
 	signal(SIGCHLD, SIG_DFL);
 }
 
-static void launcher_main(const struct zvm_launcher *launcher, int control)
+/*
+ * Among a thousand processes that spin it must still be our turn soon, or killing them would take as long. A short
+ * slice gives an early deadline (Linux 6.12; older kernels ignore it), and it ends with us: forks have the usual one.
+ */
+static void be_prompt(void)
+{
+	struct {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attributes;
+	if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0)
+		return;
+	attributes.flags |= 1; /* SCHED_FLAG_RESET_ON_FORK */
+	attributes.runtime = 100000;
+	syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+static void launcher_main(const struct zvm_launcher *launcher, int control, int cgroup)
 {
 	static struct launcher_process l;
 	l = (struct launcher_process){.control = control,
 	                              .zygote = -1,
+	                              .cgroup = cgroup,
 	                              .proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
 	                              .pool = launcher->pool,
 	                              .launcher = launcher};
@@ -367,7 +383,10 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 		l.boxes[i] = (struct box){.status = -1, .socket = -1, .arena = -1};
 	prctl(PR_SET_NAME, "zvm-launcher");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	setpgid(0, 0);
+	/* No terminal, and a share of the processor that does not grow with the number of processes (sched(7),
+	 * autogroup). */
+	setsid();
+	be_prompt();
 	ignore_terminal();
 	l.signals = take_child_signals();
 	zvm_wall_empty_root(launcher->zygote.reports);
@@ -384,16 +403,20 @@ static void launcher_main(const struct zvm_launcher *launcher, int control)
 /* --- the daemon's side --- */
 
 /* Nothing of the daemon's: whoever waits for the end of a pipe that `zvm mount` was started with would wait for us. */
-static bool keep_only(int control)
+static bool keep_only(int control, int cgroup)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (control <= 2 || null < 0)
 		return false;
 	for (int fd = 0; fd < 3; fd++)
 		dup2(null, fd);
+	/* Out of the way of 3, which it may be. */
+	int high = cgroup < 0 ? -1 : fcntl(cgroup, F_DUPFD_CLOEXEC, 5);
 	if (control > 3)
 		dup2(control, 3);
-	return syscall(SYS_close_range, 4u, ~0u, 0u) == 0;
+	if (high >= 0)
+		dup2(high, 4);
+	return syscall(SYS_close_range, high >= 0 ? 5u : 4u, ~0u, 0u) == 0;
 }
 
 static int spawn(struct zvm_launcher *launcher)
@@ -404,9 +427,9 @@ static int spawn(struct zvm_launcher *launcher)
 		return -errno;
 	pid_t pid = zvm_wall_clone(launcher->plain, launcher->zygote.reports);
 	if (pid == 0) {
-		if (!keep_only(pair[1]))
+		if (!keep_only(pair[1], launcher->cgroup))
 			_exit(117);
-		launcher_main(launcher, 3);
+		launcher_main(launcher, 3, launcher->cgroup < 0 ? -1 : 4);
 		_exit(0);
 	}
 	close(pair[1]);
@@ -450,6 +473,7 @@ static void bury(struct zvm_launcher *launcher)
 {
 	zvm_close_pointer(&launcher->control);
 	launcher->control = -1;
+	launcher->asked_ahead = false;
 	if (launcher->pid > 0)
 		waitpid(launcher->pid, NULL, __WALL);
 	if (launcher->pid > 0 && !launcher->zygote.reports[ZVM_WALL_PID].stands)
@@ -457,7 +481,7 @@ static void bury(struct zvm_launcher *launcher)
 	launcher->pid = 0;
 }
 
-int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_launcher **ret)
+int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher **ret)
 {
 	struct zvm_launcher *launcher = calloc(1, sizeof *launcher);
 	if (!launcher)
@@ -481,10 +505,13 @@ int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_la
 	launcher->zygote.reports = shared->reports;
 	launcher->zygote.plain = options->plain;
 	zvm_wall_reports_start(shared->reports);
+	launcher->cgroup = zvm_wall_cgroup_make(options->plain, shared->reports);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* kill_orphans */
 	int r = zvm_zygote_prepare(&launcher->zygote);
 	r = r ? r : spawn(launcher);
 	if (r) {
+		if (options->walls)
+			options->wall_count = zvm_launcher_walls(launcher, options->walls);
 		zvm_launcher_stop(launcher);
 		return r;
 	}
@@ -497,6 +524,9 @@ void zvm_launcher_stop(struct zvm_launcher *launcher)
 	if (!launcher)
 		return;
 	bury(launcher);
+	if (launcher->cgroup >= 0)
+		zvm_wall_cgroup_remove();
+	zvm_close_pointer(&launcher->cgroup);
 	munmap(launcher->shared, sizeof *launcher->shared);
 	pthread_mutex_destroy(&launcher->lock);
 	free(launcher);
@@ -509,36 +539,57 @@ unsigned zvm_launcher_walls(struct zvm_launcher *launcher, struct zvm_wall_repor
 	return ZVM_WALL_COUNT;
 }
 
-static int ask_for_box(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+static int ask_for_box(const struct zvm_launcher *launcher)
 {
-	struct request request = {.kind = REQUEST_BOX, .arena_size = arena_size};
+	struct request request = {.kind = REQUEST_BOX};
+	return zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, NULL, 0) ? -EPIPE : 0;
+}
+
+/* The box that was asked for, its arena cut to size and sealed: a hostile guest cannot make it grow. */
+static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+{
 	int32_t result;
-	int fds[2];
-	unsigned fd_count;
-	int r = zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, NULL, 0);
-	if (r)
-		return -EPIPE;
-	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 2, &fd_count) != sizeof result)
-		return -EPIPE;
-	if (result == 0 && fd_count != 2)
+	int fds[3];
+	unsigned count;
+	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 3, &count) != sizeof result)
 		return -EPIPE;
 	if (result)
 		return result;
-	ret->socket = fds[0];
-	ret->status = fds[1];
+	if (count != 3) {
+		while (count)
+			close(fds[--count]);
+		return -EPIPE;
+	}
+	zvm_autofd int arena = fds[2];
+	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1]};
+	if (ftruncate(arena, (off_t)arena_size) < 0 ||
+	    fcntl(arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+		int r = -errno;
+		zvm_boxed_close(ret);
+		return r;
+	}
 	return 0;
 }
 
+static int ask_and_receive(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
+{
+	int r = launcher->asked_ahead ? 0 : ask_for_box(launcher);
+	launcher->asked_ahead = false;
+	return r ? r : receive_box(launcher, arena_size, ret);
+}
+
+/* A run does not wait for its box: with each one that is taken the next is asked for, and found in the socket then. */
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
 {
 	pthread_mutex_lock(&launcher->lock);
-	int r = launcher->control >= 0 ? ask_for_box(launcher, arena_size, ret) : -EPIPE;
+	int r = launcher->control >= 0 ? ask_and_receive(launcher, arena_size, ret) : -EPIPE;
 	if (r == -EPIPE) { /* it died: one more chance with a new one */
 		bury(launcher);
 		r = spawn(launcher);
-		if (r == 0)
-			r = ask_for_box(launcher, arena_size, ret);
+		r = r ? r : ask_and_receive(launcher, arena_size, ret);
 	}
+	if (r == 0 && launcher->pool)
+		launcher->asked_ahead = ask_for_box(launcher) == 0;
 	pthread_mutex_unlock(&launcher->lock);
 	return r;
 }

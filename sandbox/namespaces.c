@@ -21,22 +21,30 @@
 #include <zvm/cleanup.h>
 
 #define NOBODY 65534
-/* More tasks than any box may have (the monitor stops at 256), few enough to bound a fork bomb by one that owns its
- * monitor. */
-#define PROCESSES_HARD 4096
+/* Where the boxes' user is also the daemon's, with all else that he runs (each thread of a browser counts). */
+#define PROCESSES_HARD_SHARED 4096
 /* Room for programs that reserve much and use little. What is reserved costs page tables once it is touched, a 512th of
  * it, and nothing else bounds those of one that owns its monitor. */
 #define ADDRESS_SPACE_HARD (1ull << 40)
 
 static const char *const names[ZVM_WALL_COUNT] = {
-        [ZVM_WALL_SECCOMP] = "seccomp",          [ZVM_WALL_RLIMITS] = "rlimits",
-        [ZVM_WALL_USER] = "user namespace",      [ZVM_WALL_PID] = "pid namespace",
-        [ZVM_WALL_MOUNT] = "mount namespace",    [ZVM_WALL_NET] = "network namespace",
-        [ZVM_WALL_IPC] = "ipc namespace",        [ZVM_WALL_UTS] = "uts namespace",
-        [ZVM_WALL_CGROUP] = "cgroup namespace",  [ZVM_WALL_ROOT] = "empty root",
-        [ZVM_WALL_LANDLOCK] = "landlock",        [ZVM_WALL_FIRST_TO_GO] = "first out of memory",
-        [ZVM_WALL_NOBODY] = "unprivileged user", [ZVM_WALL_PRIVILEGES] = "no privileges",
-        [ZVM_WALL_TSC] = "rdtsc trap",           [ZVM_WALL_CPUID] = "cpuid trap",
+        [ZVM_WALL_SECCOMP] = "seccomp",
+        [ZVM_WALL_RLIMITS] = "rlimits",
+        [ZVM_WALL_USER] = "user namespace",
+        [ZVM_WALL_PID] = "pid namespace",
+        [ZVM_WALL_MOUNT] = "mount namespace",
+        [ZVM_WALL_NET] = "network namespace",
+        [ZVM_WALL_IPC] = "ipc namespace",
+        [ZVM_WALL_UTS] = "uts namespace",
+        [ZVM_WALL_CGROUP] = "cgroup namespace",
+        [ZVM_WALL_ROOT] = "empty root",
+        [ZVM_WALL_LANDLOCK] = "landlock",
+        [ZVM_WALL_FIRST_TO_GO] = "first out of memory",
+        [ZVM_WALL_CGROUP_LIMITS] = "cgroup limits",
+        [ZVM_WALL_NOBODY] = "unprivileged user",
+        [ZVM_WALL_PRIVILEGES] = "no privileges",
+        [ZVM_WALL_TSC] = "rdtsc trap",
+        [ZVM_WALL_CPUID] = "cpuid trap",
 };
 
 static const struct {
@@ -265,7 +273,8 @@ int zvm_wall_limits(struct zvm_wall_report *reports)
 	r = r ? r : limit(RLIMIT_MEMLOCK, 0);
 	r = r ? r : limit(RLIMIT_NOFILE, 4096);
 	r = r ? r : limit(RLIMIT_AS, ADDRESS_SPACE_HARD);
-	r = r ? r : limit(RLIMIT_NPROC, PROCESSES_HARD);
+	bool own_user = reports[ZVM_WALL_USER].stands || getuid() == NOBODY;
+	r = r ? r : limit(RLIMIT_NPROC, own_user ? ZVM_WALL_PROCESSES : PROCESSES_HARD_SHARED);
 	r = r ? r : limit(RLIMIT_MSGQUEUE, 0);
 	r = r ? r : limit(RLIMIT_RTPRIO, 0);
 	report(reports, ZVM_WALL_RLIMITS, r,

@@ -17,6 +17,8 @@ static const char *const etc_shown[] = {
         /* Interpreters and shells. */
         "bash.bashrc",
         "gawk*",
+        "gnucobol*",
+        "gprofng.rc",
         "inputrc",
         "java*",
         "lua*",
@@ -42,6 +44,7 @@ static const char *const etc_shown[] = {
         /* Converters of documents, fonts and images. */
         "ImageMagick*",
         "a2ps*",
+        "colordiffrc",
         "dictionaries-common",
         "emacs",
         "enscript*",
@@ -51,6 +54,7 @@ static const char *const etc_shown[] = {
         "groff",
         "gtk-*",
         "highlight",
+        "lynx",
         "matplotlibrc",
         "nanorc",
         "pango",

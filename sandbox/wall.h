@@ -1,9 +1,11 @@
 /*
  * The wall: what stands around a box even when the guest owns the monitor.
  *
+ *   daemon                                       zvm_wall_cgroup_make    memory and number of all boxes together
  *   launcher, before anything else is forked     zvm_wall_clone          namespaces
  *                                                zvm_wall_empty_root     nothing to see
- *   zygote, privileges last                      zvm_wall_first_to_go    when the machine's memory runs out
+ *   zygote, privileges last                      zvm_wall_cgroup_enter
+ *                                                zvm_wall_first_to_go    when the machine's memory runs out
  *                                                zvm_wall_landlock       no path at all
  *                                                zvm_wall_become_nobody  root daemons only
  *                                                zvm_wall_limits         rlimits, no privilege, no core, not dumpable
@@ -22,6 +24,12 @@
 #include <zvm/box.h>
 #include "protocol.h"
 
+/*
+ * More processes than any box may have (the monitor stops at 256), few enough to bound a fork bomb by one that owns its
+ * monitor: the launcher, which has to end it, gets no more of the processor than each of them. All boxes together.
+ */
+#define ZVM_WALL_PROCESSES 512
+
 enum zvm_wall_step {
 	ZVM_WALL_SECCOMP,
 	ZVM_WALL_RLIMITS,
@@ -35,6 +43,7 @@ enum zvm_wall_step {
 	ZVM_WALL_ROOT,
 	ZVM_WALL_LANDLOCK,
 	ZVM_WALL_FIRST_TO_GO,
+	ZVM_WALL_CGROUP_LIMITS,
 	ZVM_WALL_NOBODY,
 	ZVM_WALL_PRIVILEGES,
 	ZVM_WALL_TSC,
@@ -55,6 +64,11 @@ int zvm_wall_filters(uint64_t text_start, uint64_t text_end, struct zvm_handoff 
  */
 pid_t zvm_wall_clone(bool plain, struct zvm_wall_report *reports);
 void zvm_wall_empty_root(struct zvm_wall_report *reports);
+/* A descriptor by which a zygote can enter, or -1. To be removed when nothing is left in it. */
+int zvm_wall_cgroup_make(bool plain, struct zvm_wall_report *reports);
+void zvm_wall_cgroup_enter(int fd, struct zvm_wall_report *reports);
+void zvm_wall_cgroup_remove(void);
+
 /* `proc`: a descriptor of /proc, which the empty root no longer has; or -1. */
 void zvm_wall_first_to_go(int proc, struct zvm_wall_report *reports);
 /* 0, or -errno: then there must be no box. */

@@ -116,12 +116,13 @@ static uint64_t host_features(void)
 	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) ? HOST_XSAVE : 0;
 }
 
-int zvm_zygote_become(const struct zvm_zygote *zygote, int control, int proc)
+int zvm_zygote_become(const struct zvm_zygote *zygote, int control, int proc, int cgroup)
 {
 	static struct zvm_handoff handoff;
 	handoff = zygote->handoff;
 	handoff.host_features = host_features();
 	reset_signals();
+	zvm_wall_cgroup_enter(cgroup, zygote->reports);
 	zvm_wall_first_to_go(proc, zygote->reports);
 	handoff.control = keep_only(control);
 	if (handoff.control < 0)

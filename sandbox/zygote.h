@@ -15,7 +15,7 @@ struct zvm_zygote {
 int zvm_zygote_prepare(struct zvm_zygote *zygote);
 
 /* Never returns on success; on failure returns -errno and the process should exit. `control`: socket to the launcher;
- * `proc`: a descriptor of /proc, or -1. */
-int zvm_zygote_become(const struct zvm_zygote *zygote, int control, int proc);
+ * `proc`: a descriptor of /proc, or -1; `cgroup`: of zvm_wall_cgroup_make, or -1. */
+int zvm_zygote_become(const struct zvm_zygote *zygote, int control, int proc, int cgroup);
 
 #endif

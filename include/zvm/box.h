@@ -31,13 +31,6 @@
 
 struct zvm_launcher;
 
-struct zvm_launcher_options {
-	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
-	bool fresh;    /* none is kept waiting: each is made when it is asked for */
-	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
-	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
-};
-
 /* One thing that may stand around a box. `stands` false: `reason` says
  * why not, `remedy` how to get it (may be empty). */
 struct zvm_wall_report {
@@ -47,7 +40,16 @@ struct zvm_wall_report {
 };
 #define ZVM_WALLS_MAX 24
 
-int zvm_launcher_start(const struct zvm_launcher_options *options, struct zvm_launcher **ret);
+struct zvm_launcher_options {
+	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
+	bool fresh;    /* none is kept waiting: each is made when it is asked for */
+	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
+	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
+	struct zvm_wall_report *walls; /* NULL, or ZVM_WALLS_MAX of them: what became of each if there is no launcher */
+	unsigned wall_count;           /* of them, set then */
+};
+
+int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher **ret);
 void zvm_launcher_stop(struct zvm_launcher *launcher);
 
 /* Which walls this launcher's boxes have; returns how many of reports[] were filled. */

@@ -33,8 +33,8 @@ void zvm_spec_free(struct zvm_spec *spec);
 
 /*
  * Directives: comment lines ("# zvm: ok=0,1", "# zvm: timeout=300 memory=4G output=1G", "# zvm: env=NAME=VALUE") among
- * the first 20 lines of a `#!` script. Unknown directive or bad value: -EINVAL and a sentence naming the line in
- * *ret_reason (malloc'd).
+ * the first 20 lines (and 64 KiB) of a `#!` script. Unknown directive or bad value: -EINVAL and a sentence naming the
+ * line in *ret_reason (malloc'd).
  */
 struct zvm_directives {
 	unsigned char ok[32];                          /* bit n: exit status n is success */

@@ -541,15 +541,26 @@ s64 call_ftruncate(const u64 *a)
 
 #define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
 
+static u64 missing_pages(u32 node, u64 at, u64 end)
+{
+	u64 missing = 0;
+	u32 run;
+	for (; at < end; at += run * PAGE_SIZE)
+		missing += files_page(node, at, false, &run) == NO_INDEX;
+	return missing;
+}
+
 /* Pages for the whole range, or none that were not there before. */
 static s64 reserve(u32 node, u64 offset, u64 end)
 {
 	u64 at = page_down(offset);
-	u32 run;
+	u32 run = 1;
 	if ((end - at) / PAGE_SIZE > arena->memory_limit / PAGE_SIZE)
 		return -ENOSPC;
+	if (missing_pages(node, at, end) > (arena->memory_limit - arena->memory_used) / PAGE_SIZE)
+		return -ENOSPC; /* at once, rather than after taking and giving back all there is */
 	u64 first_hole = end, last_hole = at;
-	for (; at < end; at += PAGE_SIZE) {
+	for (; at < end; at += run * PAGE_SIZE) {
 		if (files_page(node, at, false, &run) != NO_INDEX)
 			continue;
 		if (files_page(node, at, true, &run) == NO_INDEX)

@@ -240,6 +240,8 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 	};
 	u64 instruction, stack;
 	int r = program_load(&program, &instruction, &stack);
+	if (r == -EPERM)
+		host_failed("the host does not let the store's files be executed (is it mounted noexec?)", r);
 	if (r)
 		run_end(ZVM_REPORT_START_FAILED, -r, "the program could not be loaded");
 	native_close(fds[3]);

@@ -79,6 +79,16 @@ struct description *descriptor_open(u64 fd)
 	return d && d->kind != KIND_PATH ? d : NULL;
 }
 
+bool descriptor_room(void)
+{
+	const struct process *p = process_self();
+	u64 most = min_u64(p->limits[RLIMIT_NOFILE][0], DESCRIPTORS_MAX);
+	for (u32 fd = 0; fd < most; fd++)
+		if (p->descriptors[fd].description == NO_INDEX)
+			return true;
+	return false;
+}
+
 s64 descriptor_put(u32 description, bool close_on_exec, u32 lowest)
 {
 	struct process *p = process_self();

@@ -181,7 +181,8 @@ void description_release(u32 description);
 /* Of a descriptor of the current process; NULL if it is closed. */
 struct description *descriptor_get(u64 fd, u32 *index);
 struct description *
-descriptor_open(u64 fd); /* the same, and NULL for O_PATH: that is good for no reading, writing or changing */
+descriptor_open(u64 fd);    /* the same, and NULL for O_PATH: that is good for no reading, writing or changing */
+bool descriptor_room(void); /* there is a number for another */
 s64 descriptor_put(u32 description, bool close_on_exec, u32 lowest); /* the new fd; releases on failure */
 s64 place_open(struct place *place, u32 flags, u32 mode, u32 *description);
 s64 description_read(struct description *d, u64 to, u64 n, u64 *offset); /* offset NULL: its own */

@@ -102,14 +102,17 @@ s64 call_getcpu(const u64 *a)
 #define POLICY_IDLE 5u
 #define POLICY_DEADLINE 6u
 
-/* 0, or why the task of that number cannot be asked about. */
-static s64 task_known(u64 tid)
+/* The task of that number, 0 being the current one; or why it cannot be asked about. */
+static s64 task_known(u64 tid, struct task **ret)
 {
 	if ((s32)tid < 0)
 		return -EINVAL;
-	for (u32 i = 0; i < arena->task_count; i++)
-		if (arena->tasks[i].tid == (s32)tid && arena->tasks[i].state != TASK_FREE)
+	*ret = task_self();
+	for (u32 i = 0; i < arena->task_count && tid; i++)
+		if (arena->tasks[i].tid == (s32)tid && arena->tasks[i].state != TASK_FREE) {
+			*ret = &arena->tasks[i];
 			return 0;
+		}
 	return tid ? -ESRCH : 0;
 }
 
@@ -124,12 +127,19 @@ static bool is_policy(u32 policy)
 }
 
 /* What an unprivileged user may choose changes nothing here; priorities are for real time, which he may not. */
-static s64 choose_policy(u32 policy, s32 priority)
+static s64 choose_policy(u64 tid, u32 policy, s32 priority)
 {
-	if (!is_policy(policy) || policy == POLICY_DEADLINE ||
-	    (is_real_time(policy) ? priority < 1 || priority > 99 : priority != 0))
+	struct task *task;
+	s64 r = task_known(tid, &task);
+	if (r)
+		return r;
+	bool fits = is_real_time(policy) ? priority >= 1 && priority <= 99 : priority == 0;
+	if (!is_policy(policy) || policy == POLICY_DEADLINE || !fits)
 		return -EINVAL;
-	return is_real_time(policy) ? -EPERM : 0;
+	if (is_real_time(policy))
+		return -EPERM;
+	task->policy = policy;
+	return 0;
 }
 
 s64 call_sched_setscheduler(const u64 *a)
@@ -139,20 +149,23 @@ s64 call_sched_setscheduler(const u64 *a)
 		return -EINVAL;
 	if (GUEST_GET(priority, a[2]))
 		return -EFAULT;
-	s64 r = task_known(a[0]);
-	return r ? r : choose_policy((u32)a[1] & ~0x40000000u /* SCHED_RESET_ON_FORK */, priority);
+	return choose_policy(a[0], (u32)a[1] & ~0x40000000u /* SCHED_RESET_ON_FORK */, priority);
 }
 
+/* The policy stays, so the only priority is none. */
 s64 call_sched_setparam(const u64 *a)
 {
-	const u64 arguments[3] = {a[0], POLICY_NORMAL, a[1]};
-	return call_sched_setscheduler(arguments);
+	struct task *task;
+	s64 r = task_known(a[0], &task);
+	const u64 arguments[3] = {a[0], r ? POLICY_NORMAL : task->policy, a[1]};
+	return r ? r : call_sched_setscheduler(arguments);
 }
 
 s64 call_sched_getscheduler(const u64 *a)
 {
-	s64 r = task_known(a[0]);
-	return r ? r : POLICY_NORMAL;
+	struct task *task;
+	s64 r = task_known(a[0], &task);
+	return r ? r : task->policy;
 }
 
 s64 call_sched_get_priority_max(const u64 *a)
@@ -170,7 +183,8 @@ s64 call_sched_getaffinity(const u64 *a)
 	u64 one = 1;
 	if ((u32)a[1] < 8 || (u32)a[1] % 8)
 		return -EINVAL;
-	s64 r = task_known(a[0]);
+	struct task *task;
+	s64 r = task_known(a[0], &task);
 	return r ? r : GUEST_PUT(a[2], one) ? -EFAULT : 8;
 }
 
@@ -180,7 +194,8 @@ s64 call_sched_setaffinity(const u64 *a)
 	u64 mask = 0;
 	if (guest_read(&mask, a[2], min_u64((u32)a[1], sizeof mask)))
 		return -EFAULT;
-	s64 r = task_known(a[0]);
+	struct task *task;
+	s64 r = task_known(a[0], &task);
 	return r ? r : mask & 1 ? 0 : -EINVAL;
 }
 
@@ -189,14 +204,16 @@ s64 call_sched_getparam(const u64 *a)
 	u32 zero = 0;
 	if (!a[1])
 		return -EINVAL;
-	s64 r = task_known(a[0]);
+	struct task *task;
+	s64 r = task_known(a[0], &task);
 	return r ? r : GUEST_PUT(a[1], zero);
 }
 
 s64 call_sched_rr_get_interval(const u64 *a)
 {
 	u64 interval[2] = {0, 4000000};
-	s64 r = task_known(a[0]);
+	struct task *task;
+	s64 r = task_known(a[0], &task);
 	return r ? r : GUEST_PUT(a[1], interval);
 }
 
@@ -206,8 +223,12 @@ s64 call_sched_getattr(const u64 *a)
 	u32 attributes[12] = {48};
 	if (!a[1] || (u32)a[2] < sizeof attributes || (u32)a[2] > PAGE_SIZE || a[3])
 		return -EINVAL;
-	s64 r = task_known(a[0]);
-	return r ? r : GUEST_PUT(a[1], attributes);
+	struct task *task;
+	s64 r = task_known(a[0], &task);
+	if (r)
+		return r;
+	attributes[1] = task->policy;
+	return GUEST_PUT(a[1], attributes);
 }
 
 s64 call_sched_setattr(const u64 *a)
@@ -217,8 +238,7 @@ s64 call_sched_setattr(const u64 *a)
 		return -EINVAL;
 	if (GUEST_GET(attributes, a[1]))
 		return -EFAULT;
-	s64 r = task_known(a[0]);
-	return r ? r : choose_policy(attributes[1], (s32)attributes[5]);
+	return choose_policy(a[0], attributes[1], (s32)attributes[5]);
 }
 
 /* capget and capset: version 3, no capability. */

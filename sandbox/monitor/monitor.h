@@ -100,6 +100,7 @@ struct task {
 	u64 signal_mask, signal_pending;
 	u64 saved_mask; /* of sigsuspend, ppoll, ... while `restore_mask` */
 	bool restore_mask, woken;
+	u32 policy; /* SCHED_*: told back, and nothing else */
 	u64 alternate_stack, alternate_size;
 	u32 alternate_flags;
 	struct signal_info pending_info[65];

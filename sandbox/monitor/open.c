@@ -314,6 +314,9 @@ static s64 open_at(s64 directory, u64 path, u64 flags, u32 mode, u32 resolve)
 	s64 r = check_flags(flags);
 	if (r)
 		return r;
+	/* Before a file is made or emptied; otherwise putting it into the table is soon enough. */
+	if ((flags & (O_CREAT | O_TRUNC | __O_TMPFILE)) && !descriptor_room())
+		return -EMFILE;
 	bool exclusive = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 	if ((flags & ACCESS_MODE) == 3)
 		flags &= ~(u64)1; /* as the kernel: read and write, for ioctl only */

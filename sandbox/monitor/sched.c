@@ -133,6 +133,13 @@ void yield(void)
 /* A task that polls without ever waiting would keep those from running whom it polls for. */
 void yield_if_long(void)
 {
-	if (arena->calls - arena->turn >= TURN_CALLS)
-		yield();
+	if (arena->calls - arena->turn < TURN_CALLS)
+		return;
+	/* Nor would an alarm go off, or a sleeper wake: where somebody waits for the time, each call counts as a query.
+	 */
+	if (min_u64(earliest_deadline(), arena->next_timer) != NEVER) {
+		clock_advance_to(arena->clock_ns + TURN_CALLS * 1000);
+		expire_deadlines();
+	}
+	yield();
 }

@@ -129,8 +129,10 @@ s64 signal_post(struct process *process, int number, const struct signal_info *i
 	if (number < 1 || number > 64 || !process->in_use || process->zombie || is_lost(process, number))
 		return 0;
 	s64 r = put_pending(&process->signal_pending, process->pending_info, process->pid, number, info);
-	if (r == 0)
+	if (r == 0) {
 		wake_for_signal(process, number);
+		wake(channel_poll(), UINT32_MAX); /* who waits for a signalfd has it blocked */
+	}
 	return r;
 }
 
@@ -175,6 +177,8 @@ static s64 signal_send_task(struct task *task, int number, const struct signal_i
 	s64 r = put_pending(&task->signal_pending, task->pending_info, -task->tid, number, info);
 	if (r == 0 && task->state == TASK_BLOCKED && !(task->signal_mask & BIT(number)))
 		task_interrupt((u32)(task - arena->tasks));
+	if (r == 0)
+		wake(channel_poll(), UINT32_MAX);
 	return r;
 }
 

@@ -126,6 +126,8 @@ static void limits(void)
 	int error = errno;
 	IS("are all there are", error, EMFILE);
 	IS("up to that one", most, 9);
+	FAILS("then a file is not opened", open("made", O_CREAT | O_WRONLY, 0644), EMFILE);
+	FAILS("nor made", access("made", F_OK), ENOENT);
 	FAILS("dup2 over it", dup2(0, 10), EBADF);
 	FAILS("F_DUPFD over it", fcntl(0, F_DUPFD, 10), EINVAL);
 	syscall(SYS_close_range, 3, ~0u, 0);
@@ -161,6 +163,9 @@ static void scheduling(void)
 	IS("sched_getparam", sched_getparam(0, &p), 0);
 	IS("has no priority", p.sched_priority, 0);
 	IS("sched_setscheduler to the same", sched_setscheduler(0, SCHED_OTHER, &p), 0);
+	IS("to batch", sched_setscheduler(0, SCHED_BATCH, &p), 0);
+	IS("is told back", sched_getscheduler(0), SCHED_BATCH);
+	sched_setscheduler(0, SCHED_OTHER, &p);
 	FAILS("to real time", sched_setscheduler(0, SCHED_FIFO, &high), EPERM);
 	FAILS("to real time without priority", sched_setscheduler(0, SCHED_FIFO, &p), EINVAL);
 	FAILS("to an unknown policy", sched_setscheduler(0, 77, &p), EINVAL);

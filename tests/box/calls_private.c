@@ -266,6 +266,9 @@ static void sizes(void)
 	NEED(pwrite(fd, "xxxxxxxx", 8, 4094) == 8);
 	IS("fallocate that punches a hole", fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096), 0);
 	IS("leaves what is before", (pread(fd, text, 8, 4094), memcmp(text, "xx\0\0\0\0\0\0", 8)), 0);
+	NEED(fallocate(fd, 0, 0, 16 << 20) == 0);
+	IS("fallocate of what is there already", fallocate(fd, 0, 0, 16 << 20), 0);
+	NEED(ftruncate(fd, 10000) == 0);
 	FAILS("a hole that changes the size", fallocate(fd, FALLOC_FL_PUNCH_HOLE, 0, 4096), EOPNOTSUPP);
 	FAILS("fallocate of nothing", fallocate(fd, 0, 0, 0), EINVAL);
 	FAILS("fallocate before the start", fallocate(fd, 0, -1, 10), EINVAL);

@@ -212,6 +212,32 @@ static void posix_timers(void)
 		timer_delete(many[i]);
 }
 
+/* Who never waits must still hear of the time, and let others sleep. */
+static void busy(void)
+{
+	struct itimerval soon = {{0, 0}, {0, 50000}};
+	int status, polls = 0;
+	heard = 0;
+	setitimer(ITIMER_REAL, &soon, NULL);
+	for (long i = 0; !heard && i < 1000000000; i++)
+		getppid();
+	IS("an alarm goes off while one makes calls", heard, 1);
+	pid_t child = fork();
+	if (child == 0)
+		_exit(usleep(50000) ? 1 : 5);
+	while (waitpid(child, &status, WNOHANG) == 0)
+		polls++;
+	IS("a child wakes while one asks for it", WEXITSTATUS(status), 5);
+	struct itimerval never = {{0, 0}, {0, 0}};
+	soon.it_value.tv_usec = 20000;
+	heard = 0;
+	setitimer(ITIMER_VIRTUAL, &soon, NULL);
+	for (long i = 0; !heard && i < 1000000000; i++)
+		getppid();
+	IS("a timer of one's own work, too", heard, 1);
+	setitimer(ITIMER_VIRTUAL, &never, NULL);
+}
+
 static volatile int called;
 
 static void call_me(union sigval value)
@@ -259,12 +285,14 @@ int main(void)
 	begin();
 	sigaction(SIGALRM, &action, NULL);
 	sigaction(SIGPROF, &action, NULL);
+	sigaction(SIGVTALRM, &action, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	clocks();
 	sleeping();
 	interval_timers();
 	posix_timers();
 	children();
+	busy();
 	threads();
 	return end();
 }

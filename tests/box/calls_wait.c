@@ -9,6 +9,7 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 
 static double now(clockid_t clock)
@@ -344,6 +345,22 @@ static void signalling(void)
 	sigdelset(&set, SIGUSR1);
 	IS("the set can be changed", signalfd(fd, &set, 0), fd);
 	IS("then it is not ready", (raise(SIGUSR1), revents(fd, POLLIN)), 0);
+	sigaddset(&set, SIGRTMIN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	int blocking = signalfd(-1, &set, 0);
+	pid_t child = fork();
+	if (child == 0) {
+		usleep(20000);
+		kill(getppid(), SIGRTMIN);
+		usleep(20000);
+		_exit(kill(getppid(), SIGRTMIN));
+	}
+	IS("a read waits for a signal that another sends", (read(blocking, &info, sizeof info), info.ssi_pid), child);
+	struct pollfd waits = {blocking, POLLIN, 0};
+	IS("and so does poll", poll(&waits, 1, 5000), 1);
+	IS("for another", read(blocking, &info, sizeof info), sizeof info);
+	waitpid(child, NULL, 0);
+	close(blocking);
 	FAILS("signalfd of something else", signalfd(0, &set, 0), EINVAL);
 	FAILS("signalfd of a closed one", signalfd(999, &set, 0), EBADF);
 	FAILS("signalfd with an unknown flag", signalfd(-1, &set, 1), EINVAL);

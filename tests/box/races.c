@@ -47,7 +47,7 @@ static void print_order(void)
 
 /* --- threads --- */
 
-static volatile long total;
+static volatile long total, lost;
 
 static void *add(void *who)
 {
@@ -57,6 +57,8 @@ static void *add(void *who)
 			sched_yield();
 		if (i % (97 + (long)who) == 0)
 			usleep(1);
+		if (total != seen)
+			lost++;
 		total = seen + 1; /* what others have added is lost */
 	}
 	return NULL;
@@ -65,7 +67,7 @@ static void *add(void *who)
 static void counter(void)
 {
 	in_threads(add);
-	printf("%ld\n", total);
+	printf("%ld %ld\n", total, lost);
 }
 
 static void *notes(void *who)

@@ -101,6 +101,7 @@ static void events(void)
 {
 	int ends[2], pair[2], queue = epoll_create1(0), size = 16, timer;
 	struct itimerspec soon = {{0, 0}, {0, 1000}};
+	struct timespec second = {1, 0};
 	sigset_t set;
 	pipe(ends);
 	socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
@@ -121,6 +122,7 @@ static void events(void)
 	timerfd_settime(timer, 0, &soon, NULL);
 	CALL(timerfd_gettime, timer, buffer);
 	CALL(read, timer, buffer, 8);
+	signal(SIGCHLD, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR1);
 	sigaddset(&set, SIGCHLD);
@@ -128,11 +130,11 @@ static void events(void)
 	kill(getpid(), SIGUSR1);
 	CALL(read, signalfd(-1, &set, 0), buffer, 128);
 	raise(SIGUSR1);
-	CALL(rt_sigtimedwait, &set, buffer, NULL, 8);
+	CALL(rt_sigtimedwait, &set, buffer, &second, 8);
 	if (fork() == 0)
 		_exit(5);
 	CALL(waitid, P_ALL, 0, buffer, WEXITED, buffer + 256);
-	CALL(rt_sigtimedwait, &set, buffer, NULL, 8);
+	CALL(rt_sigtimedwait, &set, buffer, &second, 8);
 	if (fork() == 0)
 		_exit(5);
 	CALL(wait4, -1, buffer, 0, buffer + 16);

@@ -100,6 +100,7 @@ ROWS = [
     ("diff", "patch", "-s", "-f", "--read-only=ignore", "-o", "-", "/usr/share/common-licenses/GPL-3"),
     ("old-diff", "patch", "-s", "-f", "--read-only=ignore", "-R", "-o", "-", "/usr/share/common-licenses/GPL-2"),
     ("diff", "diffstat", "-p0"),
+    ("diff", "colordiff"),
     ("text", "gawk", "-v", "FPAT=[^ ]+ing", "NF { for (i = 1; i <= NF; i++) print gensub(/(.)ing/, \"<\\\\1>\", \"g\", $i) }"),
     ("none", "gawk", "BEGIN { while ((getline l < \"/usr/share/common-licenses/BSD\") > 0) n += length(l); printf \"%d %c %s\\n\", n, 252, sprintf(\"%x\", compl(0)) }"),
     ("text", "gawk", "--lint", "{ a[$1]++ } END { PROCINFO[\"sorted_in\"] = \"@val_num_desc\"; for (k in a) if (a[k] > 3) print k, a[k], x }"),

@@ -74,7 +74,7 @@ def usual():
 def unusual():
     os.chdir("/")
     os.umask(0o077)
-    os.nice(5)
+    os.nice(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1]))

@@ -11,17 +11,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from harness import Mount, Skip, main, test  # noqa: E402
 
 SMALL = "#!/usr/bin/gawk -f\nBEGIN { for (i = 0; i < 1000; i++) print i }\n"
-LARGE = "#!/usr/bin/gawk -f\nBEGIN { for (i = 0; i < 1200000; i++) print \"0123456789\" }\n"
+LARGE = "#!/usr/bin/gawk -f\nBEGIN { for (i = 0; i < 2400000; i++) print \"0123456789\" }\n"
 
 
 class SmallStore(Mount):
-    """A mount whose store is on a filesystem of its own, of 12 MiB: programs, libraries and their prepared images take half of it."""
+    """A mount whose store is on a filesystem of its own, of 20 MiB: enough for what a few programs are made of, prepared images included."""
 
-    SIZE = 12 << 20
+    SIZE = 20 << 20
+    INODES = 1000
 
     def __enter__(self):
         self.store.mkdir(mode=0o700)
-        command = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE},mode=700", "zvm-test", str(self.store)]
+        command = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE},nr_inodes={self.INODES},mode=700", "zvm-test", str(self.store)]
         if subprocess.run(command, capture_output=True).returncode != 0:
             raise Skip("no filesystem can be mounted here (that takes root)")
         try:
@@ -51,6 +52,16 @@ class SmallStore(Mount):
                 except OSError as error:
                     assert error.errno == errno.ENOSPC, error
                     break
+
+    def fill_inodes(self):
+        (self.store / "many").mkdir()
+        for number in range(1 << 20):
+            try:
+                (self.store / "many" / str(number)).touch()
+            except OSError as error:
+                assert error.errno == errno.ENOSPC, error
+                return
+        raise AssertionError("this filesystem has inodes without end")
 
     def empty(self):
         os.unlink(self.store / "ballast")
@@ -92,7 +103,7 @@ def an_input_that_does_not_fit():
         m.script("reads.sh", "#!/bin/sh\nif read line 2>/dev/null </script/data; then echo ${#line}; else echo caught; fi\n")
         m.put("x")
         (m.scripts / "data").write_bytes(b"a" * 1000 + b"\n" + bytes(1 << 20))
-        m.put("large", os.urandom(13 << 20))
+        m.put("large", os.urandom(21 << 20))
         assert m.error("run/cat/large")[0] == errno.ENOSPC
         m.script("shell.sh", "#!/bin/sh\necho the shell is stored\n")
         assert m.read("run/shell.sh/x") == b"the shell is stored\n"
@@ -126,6 +137,29 @@ def the_daemon_goes_on():
         assert m.read("run/small.awk/new").count(b"\n") == 1000
         runs = m.runs()
         assert m.read("run/cat/new") == b"new" and m.runs() == runs
+        assert_objects_are_whole(m)
+
+
+@test
+def a_store_without_inodes():
+    """with no inode left a read is whole or ENOSPC, never something else; once there are some again everything works"""
+    with SmallStore() as m:
+        m.script("small.awk", SMALL)
+        for number in range(30):
+            m.put(f"x{number}", b"%d" % number)
+        assert m.read("run/cat/x0") == b"0"
+        m.fill_inodes()
+        assert m.read("run/cat/x0") == b"0"
+        results = [m.error(f"run/cat/x{number}") for number in range(1, 30)]
+        assert (errno.ENOSPC, b"") in results, results
+        for number, result in enumerate(results, 1):
+            assert result in ((errno.ENOSPC, b""), (0, b"%d" % number)), (number, result)
+        assert m.error("run/small.awk/x1") == (errno.ENOSPC, b"")
+        shutil.rmtree(m.store / "many")
+        for number in range(30):
+            assert m.read(f"run/cat/x{number}") == b"%d" % number
+        assert m.read("run/small.awk/x1").count(b"\n") == 1000
+        assert m.leftovers() == []
         assert_objects_are_whole(m)
 
 

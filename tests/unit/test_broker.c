@@ -351,14 +351,14 @@ static void a_box_cannot_make_the_host_keep_descriptors_by_opening(void **state)
 static void a_box_cannot_make_the_host_keep_descriptors_by_running_programs(void **state)
 {
 	(void)state;
+	put_text(in_scratch("scripts/no-program"), "neither ELF nor script");
+	assert_int_equal(chmod(in_scratch("scripts/no-program"), 0755), 0);
 	for (unsigned i = 0; i < 600; i++) {
 		char words[2100];
-		size_t n = (size_t)snprintf(words, sizeof words - 4, "%s", spelling(i, "run"));
+		size_t n = (size_t)snprintf(words, sizeof words - 4, "%s", spelling(i, "no-program"));
 		memcpy(words + n, "\0x", 3);
 		assert_int_equal(ask_bytes(ZVM_ASK_KIND_EXEC, words, n + 3), 1);
-		struct answer a = receive();
-		for (unsigned k = 0; k < a.fd_count; k++)
-			close(a.fds[k]);
+		assert_int_equal(receive().reply.error, -ENOEXEC);
 	}
 	assert_true(open_descriptors() < 300);
 }
@@ -402,6 +402,26 @@ static void a_box_that_never_reads_cannot_make_the_host_wait(void **state)
 	for (unsigned i = 0; i < 100000 && r == 1; i++)
 		r = ask(ZVM_ASK_KIND_LOOKUP, "/script/file");
 	assert_int_equal(r, -EPROTO);
+}
+
+/* Both, the question and the key that it is found by, are kept, so half of 64 MiB in paths of 4 KiB. */
+static void a_box_cannot_fill_the_hosts_memory_with_questions(void **state)
+{
+	char path[ZVM_PATH_MAX];
+	int error = -ENOENT;
+	unsigned asked = 0;
+	(void)state;
+	memset(path, 'a', sizeof path);
+	path[sizeof path - 1] = 0;
+	for (; error == -ENOENT && asked < 20000; asked++) {
+		int n = snprintf(path, sizeof path, "/script/%u", asked);
+		path[n] = '/';
+		error = error_of(ZVM_ASK_KIND_LOOKUP, path, NULL);
+	}
+	assert_int_equal(error, -ENFILE);
+	assert_in_range(asked, 8000, 8500);
+	assert_int_equal(zvm_broker_trouble(broker), 0); /* it would be so another time, too */
+	assert_int_equal(error_of(ZVM_ASK_KIND_LOOKUP, "/script/file", NULL), -ENFILE);
 }
 
 static void a_run_whose_file_could_not_be_kept_is_known(void **state)
@@ -481,6 +501,7 @@ int main(void)
 	        WITH_BROKER(an_image_of_what_was_never_given_is_the_end),
 	        WITH_BROKER(an_image_that_could_not_be_made_is_known),
 	        WITH_BROKER(a_box_that_never_reads_cannot_make_the_host_wait),
+	        WITH_BROKER(a_box_cannot_fill_the_hosts_memory_with_questions),
 	        WITH_BROKER(a_run_whose_file_could_not_be_kept_is_known),
 	        WITH_BROKER(a_program_that_could_not_be_kept_is_known),
 	        WITH_BROKER(a_program_that_cannot_be_run_is_the_guests_own_matter),

@@ -1,71 +1,9 @@
 /*
  * The store: contents by address, where the address is no identity, the disk lies, the power fails and others share it.
  */
-#include "scratch.h"
 #include <pthread.h>
-#include <sys/wait.h>
 #include <xxhash.h>
-#include <zvm/store.h>
-
-#define HOME in_scratch("store")
-
-static struct zvm_store *store;
-
-static int open_store(void **state)
-{
-	scratch_make(state);
-	return zvm_store_open(HOME, ZVM_STORE_CREATE, &store, NULL);
-}
-
-static int close_store(void **state)
-{
-	zvm_store_close(store);
-	return scratch_remove(state);
-}
-
-/* As the next process sees it: with nothing known of what was verified. */
-static void reopen(void)
-{
-	zvm_store_close(store);
-	assert_int_equal(zvm_store_open(HOME, 0, &store, NULL), 0);
-}
-
-static struct zvm_store_counters counters(void)
-{
-	struct zvm_store_counters c;
-	zvm_store_counters(store, &c);
-	return c;
-}
-
-static struct zvm_digest put(const void *data, size_t size)
-{
-	struct zvm_digest digest;
-	assert_int_equal(zvm_store_put(store, data, size, &digest), 0);
-	return digest;
-}
-
-static const char *path_of(const struct zvm_digest *digest)
-{
-	char text[ZVM_DIGEST_TEXT];
-	zvm_digest_format(digest, text);
-	return in_scratch("store/objects/%.2s/%s", text, text);
-}
-
-static void assert_object(const struct zvm_digest *digest, const void *data, size_t size)
-{
-	uint64_t got = 0;
-	zvm_autofd int fd = -1;
-	assert_int_equal(zvm_store_object(store, digest, &fd, &got), 0);
-	assert_int_equal(got, size);
-	assert_true(holds(fd, data, size));
-}
-
-static void assert_missing(const struct zvm_digest *digest)
-{
-	int fd;
-	assert_int_equal(zvm_store_object(store, digest, &fd, NULL), -ENOENT);
-	assert_false(zvm_store_has(store, digest));
-}
+#include "store.h"
 
 /* --- contents --- */
 
@@ -125,6 +63,83 @@ static void what_is_begun_and_left_leaves_nothing(void **state)
 	assert_int_equal(count_names(in_scratch("store/tmp")), 0);
 	assert_int_equal(count_names(in_scratch("store/objects")), 0);
 }
+
+static void what_is_committed_can_be_read_on_at_once(void **state)
+{
+	struct zvm_digest digest;
+	(void)state;
+	for (int i = 0; i < 2; i++) { /* new, and there already */
+		zvm_autofd int fd = -1;
+		assert_int_equal(zvm_store_begin(store, &fd), 0);
+		assert_int_equal(write(fd, "content", 7), 7);
+		assert_int_equal(zvm_store_commit(store, &fd, &digest, NULL), 0);
+		assert_true(fd >= 0 && holds(fd, "content", 7));
+	}
+}
+
+/* --- spares --- */
+
+static void a_file_given_back_comes_again_as_a_new_one(void **state)
+{
+	int fd = -1;
+	struct stat st;
+	(void)state;
+	for (int i = 0; i < 20; i++) {
+		assert_int_equal(zvm_store_begin(store, &fd), 0);
+		assert_true(fstat(fd, &st) == 0 && st.st_size == 0 && st.st_nlink == 0);
+		assert_int_equal(lseek(fd, 0, SEEK_CUR), 0);
+		assert_int_equal(fcntl(fd, F_GETFL) & (O_APPEND | O_NONBLOCK), 0);
+		assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+		assert_int_equal(write(fd, "a secret of another run", 23), 23);
+		assert_int_equal(fcntl(fd, F_SETFL, O_APPEND | O_NONBLOCK), 0);
+		zvm_store_recycle(store, &fd);
+		assert_int_equal(fd, -1);
+	}
+	zvm_store_recycle(store, &fd);
+	assert_int_equal(fd, -1);
+}
+
+static void an_object_given_back_stays_whole(void **state)
+{
+	struct zvm_digest digest, other;
+	int fd = -1, spare = -1;
+	(void)state;
+	assert_int_equal(zvm_store_begin(store, &fd), 0);
+	assert_int_equal(write(fd, "content", 7), 7);
+	assert_int_equal(zvm_store_commit(store, &fd, &digest, NULL), 0);
+	zvm_store_recycle(store, &fd);
+	assert_int_equal(zvm_store_begin(store, &spare), 0);
+	assert_int_equal(write(spare, "another", 7), 7);
+	assert_int_equal(zvm_store_commit(store, &spare, &other, NULL), 0);
+	close(spare);
+	reopen();
+	assert_object(&digest, "content", 7);
+	assert_object(&other, "another", 7);
+}
+
+static void spares_are_few_and_go_with_the_store(void **state)
+{
+	int fds[20];
+	(void)state;
+	zvm_store_close(store);
+	unsigned before = open_descriptors();
+	assert_int_equal(zvm_store_open(HOME, 0, &store, NULL), 0);
+	unsigned opened = open_descriptors();
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(zvm_store_begin(store, &fds[i]), 0);
+	for (int i = 0; i < 20; i++)
+		zvm_store_recycle(store, &fds[i]);
+	zvm_store_make_spares(store);
+	assert_true(open_descriptors() <= opened + ZVM_SPARES_MAX);
+	assert_int_equal(count_names(in_scratch("store/tmp")), 0);
+	zvm_store_close(store);
+	assert_int_equal(open_descriptors(), before);
+	assert_int_equal(zvm_store_open(HOME, ZVM_STORE_READONLY, &store, NULL), 0);
+	zvm_store_make_spares(store);
+	assert_true(open_descriptors() <= opened);
+}
+
+/* --- snapshots --- */
 
 static void a_file_is_put_as_it_was_at_that_moment(void **state)
 {
@@ -262,15 +277,6 @@ static void assert_damage_is_found(const struct zvm_digest *digest, const void *
 	assert_object(digest, data, size);
 }
 
-static void damage(const struct zvm_digest *digest, off_t at, const char *bytes, off_t new_size)
-{
-	assert_int_equal(chmod(path_of(digest), 0600), 0);
-	zvm_autofd int fd = open(path_of(digest), O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(pwrite(fd, bytes, strlen(bytes), at), (ssize_t)strlen(bytes));
-	assert_int_equal(ftruncate(fd, new_size), 0);
-}
-
 static void a_truncated_object_is_condemned_and_comes_back(void **state)
 {
 	struct zvm_digest digest = put("0123456789", 10);
@@ -400,161 +406,6 @@ static void what_is_not_there_is_missing_and_no_damage(void **state)
 	assert_int_equal(counters().condemned, 0);
 }
 
-/* --- who may --- */
-
-struct picture {
-	struct stat st;
-	unsigned names;
-};
-
-static struct picture take_picture(const char *path)
-{
-	struct picture p = {0};
-	assert_int_equal(stat(path, &p.st), 0);
-	p.names = count_names(path);
-	return p;
-}
-
-static void assert_refused(const char *path, unsigned flags, int error)
-{
-	struct zvm_store *refused = NULL;
-	char *reason = NULL;
-	unsigned descriptors = open_descriptors();
-	struct picture before = take_picture(path);
-	assert_int_equal(zvm_store_open(path, flags, &refused, &reason), error);
-	assert_null(refused);
-	assert_non_null(reason);
-	assert_non_null(strstr(reason, path));
-	assert_null(strchr(reason, '\n'));
-	free(reason);
-	struct picture after = take_picture(path);
-	assert_int_equal(after.names, before.names);
-	assert_int_equal(after.st.st_mode, before.st.st_mode);
-	assert_memory_equal(&after.st.st_mtim, &before.st.st_mtim, sizeof before.st.st_mtim);
-	assert_int_equal(open_descriptors(), descriptors);
-	assert_int_equal(zvm_store_open(path, flags, &refused, NULL), error);
-}
-
-static void a_directory_that_is_no_store_is_refused(void **state)
-{
-	(void)state;
-	assert_int_equal(mkdir(in_scratch("other"), 0700), 0);
-	put_text(in_scratch("other/thesis.tex"), "years of work");
-	assert_refused(in_scratch("other"), ZVM_STORE_CREATE, -EINVAL);
-	put_text(in_scratch("other/version"), "2.0\n");
-	assert_refused(in_scratch("other"), ZVM_STORE_CREATE, -EINVAL);
-	assert_int_equal(mkdir(in_scratch("tidy"), 0700), 0);
-	assert_int_equal(mkdir(in_scratch("tidy/objects"), 0700), 0);
-	put_text(in_scratch("tidy/objects/mine"), "mine");
-	assert_refused(in_scratch("tidy"), ZVM_STORE_CREATE, -EINVAL);
-	assert_int_equal(mkdir(in_scratch("empty"), 0700), 0);
-	assert_refused(in_scratch("empty"), 0, -EINVAL);
-}
-
-static void a_store_of_a_newer_format_is_refused(void **state)
-{
-	(void)state;
-	put_text(in_scratch("store/version"), "zvm store 2\n");
-	assert_refused(HOME, ZVM_STORE_CREATE, -EPROTO);
-	put_text(in_scratch("store/version"), "zvm store 1\nand more\n");
-	assert_refused(HOME, 0, -EPROTO);
-}
-
-static void a_store_that_others_may_write_is_refused(void **state)
-{
-	(void)state;
-	assert_int_equal(chmod(HOME, 0770), 0);
-	assert_refused(HOME, ZVM_STORE_CREATE, -EPERM);
-	assert_int_equal(chmod(HOME, 0702), 0);
-	assert_refused(HOME, ZVM_STORE_READONLY, -EPERM);
-	assert_int_equal(chmod(HOME, 0755), 0);
-	reopen();
-}
-
-static void another_users_store_is_refused(void **state)
-{
-	(void)state;
-	if (geteuid()) { /* the root directory is somebody else's */
-		assert_refused("/", ZVM_STORE_CREATE, -EPERM);
-		return;
-	}
-	assert_int_equal(mkdir(in_scratch("foreign"), 0700), 0);
-	assert_int_equal(chown(in_scratch("foreign"), 12345, 12345), 0);
-	assert_refused(in_scratch("foreign"), ZVM_STORE_CREATE, -EPERM);
-}
-
-static void a_store_that_is_missing_is_made_only_if_asked_for(void **state)
-{
-	struct zvm_store *made;
-	char *reason = NULL;
-	struct stat st;
-	(void)state;
-	assert_int_equal(zvm_store_open(in_scratch("a/b/new"), 0, &made, &reason), -ENOENT);
-	assert_non_null(strstr(reason, "a/b/new"));
-	free(reason);
-	assert_int_equal(stat(in_scratch("a"), &st), -1);
-	assert_int_equal(zvm_store_open(in_scratch("a/b/new"), ZVM_STORE_CREATE, &made, &reason), 0);
-	assert_null(reason);
-	assert_int_equal(stat(in_scratch("a/b/new"), &st), 0);
-	assert_int_equal(st.st_mode & 07777, 0700);
-	zvm_store_close(made);
-}
-
-static void a_path_that_cannot_be_a_store_is_refused(void **state)
-{
-	struct zvm_store *refused;
-	char *reason;
-	(void)state;
-	put_text(in_scratch("file"), "x");
-	assert_int_equal(zvm_store_open(in_scratch("file"), ZVM_STORE_CREATE, &refused, &reason), -ENOTDIR);
-	assert_non_null(reason);
-	free(reason);
-	assert_int_equal(zvm_store_open(in_scratch("file/below"), ZVM_STORE_CREATE, &refused, &reason), -ENOTDIR);
-	assert_non_null(reason);
-	free(reason);
-	assert_int_equal(zvm_store_open("", ZVM_STORE_CREATE, &refused, &reason), -ENOENT);
-	assert_non_null(reason);
-	free(reason);
-}
-
-static void a_relative_path_is_taken_from_where_we_are(void **state)
-{
-	char *here = getcwd(NULL, 0);
-	struct zvm_store *made;
-	(void)state;
-	assert_int_equal(chdir(scratch), 0);
-	assert_int_equal(zvm_store_open("rel/store", ZVM_STORE_CREATE, &made, NULL), 0);
-	assert_int_equal(chdir(here), 0);
-	assert_string_equal(zvm_store_path(made), in_scratch("rel/store"));
-	struct zvm_digest digest;
-	assert_int_equal(zvm_store_put(made, "x", 1, &digest), 0);
-	zvm_store_close(made);
-	free(here);
-}
-
-static void a_read_only_store_is_looked_at_and_never_written(void **state)
-{
-	struct zvm_digest kept = put("kept", 4), damaged = put("damaged", 7), other;
-	struct zvm_store *look;
-	int fd = -1;
-	(void)state;
-	damage(&damaged, 0, "", 3);
-	zvm_store_close(store);
-	assert_int_equal(unlink(in_scratch("store/lock")), 0);
-	unsigned names = count_names(HOME);
-	assert_int_equal(zvm_store_open(HOME, ZVM_STORE_READONLY, &look, NULL), 0);
-	store = look;
-	assert_int_equal(count_names(HOME), names);
-	assert_object(&kept, "kept", 4);
-	assert_int_equal(zvm_store_begin(look, &fd), -EROFS);
-	assert_int_equal(zvm_store_put(look, "new", 3, &other), -EROFS);
-	assert_int_equal(zvm_store_put(look, "kept", 4, &other), 0);
-	assert_int_equal(zvm_store_object(look, &damaged, &fd, NULL), -ENOENT);
-	assert_int_equal(counters().condemned, 1);
-	assert_true(zvm_store_has(look, &damaged));
-	assert_int_equal(count_names(in_scratch("store/tmp")), 0);
-}
-
 /* --- crashes and company --- */
 
 static void what_a_crash_left_in_tmp_is_harmless(void **state)
@@ -568,51 +419,6 @@ static void what_a_crash_left_in_tmp_is_harmless(void **state)
 	assert_object(&digest, "kept", 4);
 	digest = put("new", 3);
 	assert_object(&digest, "new", 3);
-}
-
-static void a_store_whose_making_was_interrupted_is_finished(void **state)
-{
-	static const char *const rooms[] = {"objects", "records", "stat", "tmp"};
-	(void)state;
-	for (unsigned steps = 0; steps <= 5; steps++) {
-		struct zvm_store *made = NULL;
-		char path[4096];
-		snprintf(path, sizeof path, "%s", in_scratch("interrupted-%u", steps));
-		assert_int_equal(mkdir(path, 0700), 0);
-		for (unsigned i = 0; i < steps && i < 4; i++)
-			assert_int_equal(mkdir(in_scratch("interrupted-%u/%s", steps, rooms[i]), 0700), 0);
-		if (steps == 5)
-			put_text(in_scratch("interrupted-5/tmp/version"), "zvm st");
-		assert_int_equal(zvm_store_open(path, ZVM_STORE_CREATE, &made, NULL), 0);
-		struct zvm_digest digest;
-		assert_int_equal(zvm_store_put(made, "x", 1, &digest), 0);
-		zvm_store_close(made);
-	}
-}
-
-static void many_may_make_the_same_store_at_once(void **state)
-{
-	pid_t children[8];
-	(void)state;
-	for (int round = 0; round < 10; round++) {
-		char path[4096];
-		snprintf(path, sizeof path, "%s", in_scratch("shared-%d/store", round));
-		for (int i = 0; i < 8; i++) {
-			children[i] = fork();
-			assert_true(children[i] >= 0);
-			if (children[i] == 0) {
-				struct zvm_store *made;
-				struct zvm_digest digest;
-				int r = zvm_store_open(path, ZVM_STORE_CREATE, &made, NULL);
-				_exit(r || zvm_store_put(made, "x", 1, &digest) ? 1 : 0);
-			}
-		}
-		for (int i = 0; i < 8; i++) {
-			int status;
-			assert_int_equal(waitpid(children[i], &status, 0), children[i]);
-			assert_int_equal(status, 0);
-		}
-	}
 }
 
 static void what_one_writes_another_reads(void **state)
@@ -677,27 +483,6 @@ static void many_threads_may_put_the_same_and_no_descriptor_is_lost(void **state
 	free_pair(&p);
 }
 
-static void the_default_path_is_the_users_cache(void **state)
-{
-	char *path = NULL;
-	(void)state;
-	setenv("HOME", "/home/me", 1);
-	setenv("XDG_CACHE_HOME", "/cache", 1);
-	assert_int_equal(zvm_store_default_path(&path), 0);
-	assert_string_equal(path, "/cache/zvm");
-	free(path);
-	/* The XDG specification wants relative ones ignored. */
-	setenv("XDG_CACHE_HOME", "cache", 1);
-	assert_int_equal(zvm_store_default_path(&path), 0);
-	assert_string_equal(path, "/home/me/.cache/zvm");
-	free(path);
-	unsetenv("XDG_CACHE_HOME");
-	unsetenv("HOME");
-	assert_int_equal(zvm_store_default_path(&path), -ENOENT);
-}
-
-#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, open_store, close_store)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -705,6 +490,10 @@ int main(void)
 	        WITH_STORE(an_object_may_be_read_and_not_written),
 	        WITH_STORE(the_same_content_is_kept_once),
 	        WITH_STORE(what_is_begun_and_left_leaves_nothing),
+	        WITH_STORE(what_is_committed_can_be_read_on_at_once),
+	        WITH_STORE(a_file_given_back_comes_again_as_a_new_one),
+	        WITH_STORE(an_object_given_back_stays_whole),
+	        WITH_STORE(spares_are_few_and_go_with_the_store),
 	        WITH_STORE(a_file_is_put_as_it_was_at_that_moment),
 	        WITH_STORE(a_large_sparse_file_is_put_whole),
 	        WITH_STORE(forged_contents_become_twins),
@@ -721,20 +510,9 @@ int main(void)
 	        WITH_STORE(what_is_no_regular_file_is_no_object),
 	        WITH_STORE(damage_that_cannot_be_removed_ends_in_an_error_and_not_in_a_loop),
 	        WITH_STORE(what_is_not_there_is_missing_and_no_damage),
-	        WITH_STORE(a_directory_that_is_no_store_is_refused),
-	        WITH_STORE(a_store_of_a_newer_format_is_refused),
-	        WITH_STORE(a_store_that_others_may_write_is_refused),
-	        WITH_STORE(another_users_store_is_refused),
-	        WITH_STORE(a_store_that_is_missing_is_made_only_if_asked_for),
-	        WITH_STORE(a_path_that_cannot_be_a_store_is_refused),
-	        WITH_STORE(a_relative_path_is_taken_from_where_we_are),
-	        WITH_STORE(a_read_only_store_is_looked_at_and_never_written),
 	        WITH_STORE(what_a_crash_left_in_tmp_is_harmless),
-	        WITH_STORE(a_store_whose_making_was_interrupted_is_finished),
-	        WITH_STORE(many_may_make_the_same_store_at_once),
 	        WITH_STORE(what_one_writes_another_reads),
 	        WITH_STORE(many_threads_may_put_the_same_and_no_descriptor_is_lost),
-	        WITH_STORE(the_default_path_is_the_users_cache),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -460,17 +460,22 @@ static void installed_the_filters_do_the_same(void **state)
 
 static struct zvm_wall_report *reports;
 
-static bool status_line_is(const char *name, const char *value)
+static bool status_line_is_in(const char *path, const char *name, const char *value)
 {
 	char line[256];
 	bool found = false;
-	FILE *f = fopen("/proc/self/status", "re");
+	FILE *f = fopen(path, "re");
 	while (f && fgets(line, sizeof line, f))
 		if (!strncmp(line, name, strlen(name)))
 			found = strstr(line, value) != NULL;
 	if (f)
 		fclose(f);
 	return found;
+}
+
+static bool status_line_is(const char *name, const char *value)
+{
+	return status_line_is_in("/proc/self/status", name, value);
 }
 
 static int look_around_as_zygote(void)
@@ -522,6 +527,39 @@ static void be_first_to_go(void)
 		leave(1);
 	zvm_wall_first_to_go(-1, reports);
 	leave(strcmp(score, "1000\n") || reports[ZVM_WALL_FIRST_TO_GO].stands ? 2 : 0);
+}
+
+/* Whether there is one depends on the machine; the process that entered it is really there, and what was made goes. */
+static void be_in_a_cgroup(void)
+{
+	const struct zvm_wall_report *limits = &reports[ZVM_WALL_CGROUP_LIMITS];
+	int fd = zvm_wall_cgroup_make(false, reports), status;
+	zvm_wall_cgroup_enter(-1, reports);
+	if (fd < 0)
+		leave(limits->stands || !limits->reason[0] || !limits->remedy[0]);
+	pid_t pid = fork();
+	if (pid == 0) {
+		zvm_wall_cgroup_enter(fd, reports);
+		leave(!limits->stands || !status_line_is_in("/proc/self/cgroup", "0::", "-boxes"));
+	}
+	if (waitpid(pid, &status, 0) != pid || status)
+		leave(2);
+	zvm_wall_cgroup_remove();
+	leave(0);
+}
+
+static void be_in_no_cgroup(void)
+{
+	int fd = zvm_wall_cgroup_make(true, reports);
+	leave(fd >= 0 || strcmp(reports[ZVM_WALL_CGROUP_LIMITS].reason, "not asked for"));
+}
+
+static void a_cgroup_holds_all_boxes_or_says_why_not(void **state)
+{
+	(void)state;
+	zvm_wall_reports_start(reports);
+	assert_int_equal(status_of(be_in_a_cgroup), 0);
+	assert_int_equal(status_of(be_in_no_cgroup), 0);
 }
 
 static void a_zygote_has_no_privileges_left(void **state)
@@ -667,6 +705,7 @@ int main(void)
 	        cmocka_unit_test(only_the_monitors_text_is_not_redirected),
 	        cmocka_unit_test(a_text_that_one_comparison_cannot_hold_is_refused),
 	        cmocka_unit_test(installed_the_filters_do_the_same),
+	        cmocka_unit_test(a_cgroup_holds_all_boxes_or_says_why_not),
 	        cmocka_unit_test(a_zygote_has_no_privileges_left),
 	        cmocka_unit_test(the_launchers_walls_stand_or_say_why_not),
 	        cmocka_unit_test(so_they_do_for_an_ordinary_user),

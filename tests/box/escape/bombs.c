@@ -16,11 +16,15 @@ static void fork_raw(void)
 
 static void fork_normal(void)
 {
-	int children = 0;
-	while (fork() > 0)
+	int children = 0, pid;
+	while ((pid = fork()) > 0)
 		children++;
-	if (!children)
-		pause();
+	if (pid == 0) { /* without the outputs it is no reason to go on once the first process has ended */
+		for (int fd = 0; fd < 3; fd++)
+			close(fd);
+		for (;;)
+			pause();
+	}
 	printf("forked %d children, then %s\n", children, strerrorname_np(errno));
 }
 

@@ -27,19 +27,31 @@ static void on_fault(int number)
 	siglongjmp(after_fault, number);
 }
 
-/* Can this byte be read? */
+/* Can this byte be read, can it be written? */
+static void expect_faults(bool expected)
+{
+	signal(SIGSEGV, expected ? on_fault : SIG_DFL);
+	signal(SIGBUS, expected ? on_fault : SIG_DFL);
+}
+
 static bool readable(const volatile unsigned char *at)
 {
-	static bool armed;
-	if (!armed) {
-		signal(SIGSEGV, on_fault);
-		signal(SIGBUS, on_fault);
-		armed = true;
-	}
-	if (sigsetjmp(after_fault, 1))
-		return false;
-	(void)*at;
-	return true;
+	expect_faults(true);
+	bool fine = !sigsetjmp(after_fault, 1);
+	if (fine)
+		(void)*at;
+	expect_faults(false);
+	return fine;
+}
+
+static bool write_byte(volatile unsigned char *at, unsigned char value)
+{
+	expect_faults(true);
+	bool fine = !sigsetjmp(after_fault, 1);
+	if (fine)
+		*at = value;
+	expect_faults(false);
+	return fine;
 }
 
 static unsigned char *find_gadget(void)

@@ -1,5 +1,5 @@
-/* static: tries to reach the files and descriptors of the host. Arguments: host paths that must stay out of reach, each
- * holding the word that nobody here may read; that word comes on standard input. */
+/* static: tries to reach the files and descriptors of the host. Standard input: a word that nobody here may read, and
+ * the host paths that must stay out of reach, one a line. */
 #include "escape.h"
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -48,7 +48,8 @@ static void try_path(const char *path)
 	/* A link of one's own leads where the guest's paths lead. */
 	NORMAL(SYS_unlink, "/tmp/link", 0, 0, 0, 0, 0);
 	NORMAL(SYS_symlink, path, "/tmp/link", 0, 0, 0, 0);
-	look_at("normal", "/tmp/link", NORMAL(SYS_openat, AT_FDCWD, "/tmp/link", O_RDONLY, 0, 0, 0));
+	snprintf(other, sizeof other, "link to %s", path);
+	look_at("normal", other, NORMAL(SYS_openat, AT_FDCWD, "/tmp/link", O_RDONLY, 0, 0, 0));
 }
 
 /* Each descriptor as a directory to start from, and as one of the host's that was left open. */
@@ -92,10 +93,13 @@ static void try_writing(void)
 	int arena = arena_descriptor(), broker = broker_socket();
 	for (int native = 0; native < 100; native++) {
 		char byte;
-		long n = RAW(SYS_pread64, native, &byte, 1, 0, 0, 0);
-		if (native == arena || native == broker || n == -EBADF)
+		if (native == arena || native == broker)
 			continue;
-		if (n < 0) { /* an output: it cannot be read, and so neither mapped */
+		bool reads = RAW(SYS_pread64, native, &byte, 1, 0, 0, 0) >= 0;
+		bool writes = RAW(SYS_write, native, "", 0, 0, 0, 0) >= 0;
+		if (!reads && !writes)
+			continue;
+		if (!reads) { /* an output: it cannot be read, and so neither mapped */
 			outputs++;
 			mapped += RAW(SYS_mmap, 0x20000000, 4096, 3, 0x11, native, 0) > 0;
 			continue;
@@ -108,14 +112,22 @@ static void try_writing(void)
 	printf("of the host's files %d were written, %d mapped for writing; %d outputs\n", written, mapped, outputs);
 }
 
-int main(int argc, char **argv)
+static bool next_line(char *line, int size)
 {
+	if (!fgets(line, size, stdin))
+		return false;
+	line[strcspn(line, "\n")] = 0;
+	return true;
+}
+
+int main(void)
+{
+	char path[4096];
 	take_over();
-	word_length = (size_t)read(0, word, sizeof word - 1);
-	while (word_length && word[word_length - 1] == '\n')
-		word_length--;
-	for (int i = 1; i < argc; i++)
-		try_path(argv[i]);
+	next_line(word, sizeof word);
+	word_length = strlen(word);
+	while (next_line(path, sizeof path))
+		try_path(path);
 	try_directories();
 	try_descriptors();
 	try_writing();

@@ -11,7 +11,7 @@ static void far_jump(void)
 	unsigned char *low = mmap((void *)0x20000000, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
 	                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	memcpy(low, code, sizeof code);
-	struct {
+	static const struct {
 		uint32_t offset;
 		uint16_t selector;
 	} __attribute__((packed)) target = {0x20000000, 0x23};

@@ -13,9 +13,9 @@ static unsigned long search(const char *name, uint64_t from, uint64_t to)
 		if (!readable((unsigned char *)at))
 			continue;
 		pages++;
-		for (uint64_t i = at; i + length <= at + 4096; i++)
-			if (*(char *)i == word[0] && (char *)i != word && !memcmp((char *)i, word, length))
-				printf("ESCAPED: the word is at 0x%lx, %s\n", i, name);
+		for (char *i = (char *)at; (i = memmem(i, at + 4096 - (uint64_t)i, word, length)); i++)
+			if (i != word)
+				printf("ESCAPED: the word is at %p, %s\n", i, name);
 	}
 	printf("searched %s: %lu pages\n", name, pages);
 	return pages;
@@ -47,9 +47,9 @@ int main(void)
 	for (size_t i = 0; i < length; i++)
 		word[i] = reversed[length - 1 - i];
 	search("the monitor", ZVM_MONITOR_BASE, ZVM_MONITOR_BASE + (32 << 20));
-	search("the arena", ZVM_ARENA_BASE, ZVM_ARENA_BASE + (16 << 20));
+	search("the arena", ZVM_ARENA_BASE, ZVM_ARENA_BASE + (8 << 20));
 	/* Where a program's stack, vdso and mappings are when nobody moves them. */
-	search("the top", 0x7ffff0000000ull, 0x7ffffffff000ull);
+	search("the top", 0x7fffff000000ull, 0x7ffffffff000ull);
 	puts("tried the memory");
 	return 0;
 }

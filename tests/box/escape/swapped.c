@@ -42,8 +42,10 @@ int main(int argc, char **argv)
 		if (n > 0 && memmem(bytes, (size_t)n, word, length))
 			printf("ESCAPED: the word was read as question %d\n", i);
 		opened += n >= 0;
-		absent += n < 0 && reply.error == -ENOENT;
-		other += n < 0 && reply.error != -ENOENT;
+		/* A link to the outside leads to a place in our own view, where nothing is. */
+		bool nowhere = reply.error == -ENOENT || (reply.flags & ZVM_REPLY_ELSEWHERE);
+		absent += n < 0 && nowhere;
+		other += n < 0 && !nowhere;
 	}
 	printf("asked %d times: %u opened, %u absent, %u other\n", times, opened, absent, other);
 	return 0;

@@ -60,13 +60,14 @@ static void try_changing(long pid)
 int main(int argc, char **argv)
 {
 	take_over();
-	for (int i = 1; i < argc; i++) {
+	for (int i = 1; i < argc; i++) { /* not 1, which the monitor takes for us */
 		try_signals(atol(argv[i]));
 		try_reading(atol(argv[i]));
 		try_changing(atol(argv[i]));
 	}
 	/* Who forked us, whose number the kernel does tell. */
 	long parent = RAW(SYS_getppid, 0, 0, 0, 0, 0, 0);
+	said("raw", "kill of pid 1", RAW(SYS_kill, 1, SIGKILL, 0, 0, 0, 0));
 	said("raw", "kill of the launcher", RAW(SYS_kill, parent, SIGKILL, 0, 0, 0, 0));
 	said("raw", "tkill of the launcher", RAW(SYS_tkill, parent, SIGKILL, 0, 0, 0, 0));
 	said("raw", "ptrace of the launcher", RAW(SYS_ptrace, PTRACE_ATTACH, parent, 0, 0, 0, 0));
