@@ -86,7 +86,7 @@ static int parse_counts(struct options *o, int option, const char *text)
 {
 	int n = option == 'v' ? parse_number(text, 2, ZVM_VERIFY_MAX) : parse_number(text, 0, 16);
 	if (n < 0)
-		return zvm_complain(2, "run", "%s takes a number from %s", option == 'v' ? "--verify" : "--pool",
+		return zvm_complain(EXIT_TROUBLE, "run", "%s takes a number from %s", option == 'v' ? "--verify" : "--pool",
 		                    option == 'v' ? "2 to 1000" : "0 to 16");
 	if (option == 'v')
 		o->verify = (unsigned)n;
@@ -126,7 +126,7 @@ static int parse(int argc, char **argv, struct options *o)
 		case 's': o->store = optarg; break;
 		case 'd':
 			if (o->script_count == SCRIPTS_MAX)
-				return zvm_complain(2, "run", "too many --scripts");
+				return zvm_complain(EXIT_TROUBLE, "run", "too many --scripts");
 			o->scripts[o->script_count++] = optarg;
 			break;
 		case 't': o->stats = true; break;
@@ -134,15 +134,15 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'p':
 		case 'v': status = parse_counts(o, c, optarg); break;
 		case 'h': print_help(); return 0;
-		default: fprintf(stderr, "`zvm run --help` lists the options\n"); return 2;
+		default: fprintf(stderr, "`zvm run --help` lists the options\n"); return EXIT_TROUBLE;
 		}
 		if (status >= 0)
 			return status;
 	}
 	if (o->verify && (o->stats || o->trace || o->pool >= 0))
-		return zvm_complain(2, "run", "--verify goes with none of --stats, --trace and --pool");
+		return zvm_complain(EXIT_TROUBLE, "run", "--verify goes with none of --stats, --trace and --pool");
 	if (argc - optind != 1)
-		return zvm_complain(2, "run", "name one SPEC, in quotes if it has spaces; `zvm run --help` shows how");
+		return zvm_complain(EXIT_TROUBLE, "run", "name one SPEC, in quotes if it has spaces; `zvm run --help` shows how");
 	int r = split_path(o, argv[optind]);
 	return r ? zvm_complain(EXIT_NOT_FOUND, "run", "%s: %s", argv[optind], strerror(-r)) : -1;
 }
@@ -343,7 +343,7 @@ static int open_and_run(const struct options *o, const char *path)
 	zvm_autofree char *reason = NULL;
 	int r = zvm_spec_parse(o->spec, &spec);
 	if (r)
-		return zvm_complain(2, "run", "SPEC does not parse: %s", strerror(-r));
+		return zvm_complain(EXIT_TROUBLE, "run", "SPEC does not parse: %s", strerror(-r));
 	r = zvm_store_open(path, ZVM_STORE_CREATE, &store, &reason);
 	if (r) {
 		zvm_spec_free(spec);

@@ -120,8 +120,8 @@ def bad_numbers():
     """a number of runs that compares nothing, or that is none, is refused"""
     for runs in ("1", "0", "-3", "two", "", "3x", "1001"):
         result = verify("true", runs=runs)
-        assert result.status == 2 and b"--verify takes a number" in result.err, result
-    assert run_boxed("true", arguments=("--verify", "2", "--stats")).status == 2
+        assert result.status == 125 and b"--verify takes a number" in result.err, result
+    assert run_boxed("true", arguments=("--verify", "2", "--stats")).status == 125
 
 
 @test
@@ -212,7 +212,7 @@ def pools():
     results = [run_boxed("sort -R | cat | cat", WORDS, ("--no-cache", "--pool", str(n))) for n in (0, 1, 2, 5)]
     assert all(r.status == 0 and r.out == results[0].out for r in results) and len(results[0].out) == len(WORDS), [str(r) for r in results]
     for bad in ("-1", "17", "x", ""):
-        assert run_boxed("true", arguments=("--pool", bad)).status == 2
+        assert run_boxed("true", arguments=("--pool", bad)).status == 125
 
 
 main()
