@@ -86,8 +86,8 @@ static int parse_counts(struct options *o, int option, const char *text)
 {
 	int n = option == 'v' ? parse_number(text, 2, ZVM_VERIFY_MAX) : parse_number(text, 0, 16);
 	if (n < 0)
-		return zvm_complain(EXIT_TROUBLE, "run", "%s takes a number from %s", option == 'v' ? "--verify" : "--pool",
-		                    option == 'v' ? "2 to 1000" : "0 to 16");
+		return zvm_complain(EXIT_TROUBLE, "run", "%s takes a number from %s",
+		                    option == 'v' ? "--verify" : "--pool", option == 'v' ? "2 to 1000" : "0 to 16");
 	if (option == 'v')
 		o->verify = (unsigned)n;
 	else
@@ -142,7 +142,8 @@ static int parse(int argc, char **argv, struct options *o)
 	if (o->verify && (o->stats || o->trace || o->pool >= 0))
 		return zvm_complain(EXIT_TROUBLE, "run", "--verify goes with none of --stats, --trace and --pool");
 	if (argc - optind != 1)
-		return zvm_complain(EXIT_TROUBLE, "run", "name one SPEC, in quotes if it has spaces; `zvm run --help` shows how");
+		return zvm_complain(EXIT_TROUBLE, "run",
+		                    "name one SPEC, in quotes if it has spaces; `zvm run --help` shows how");
 	int r = split_path(o, argv[optind]);
 	return r ? zvm_complain(EXIT_NOT_FOUND, "run", "%s: %s", argv[optind], strerror(-r)) : -1;
 }

@@ -20,7 +20,7 @@ static const char *const meanings[ZVM_HAZARD_COUNT] = {
         [ZVM_HAZARD_XBEGIN] =
                 "starts memory transactions, which fail by chance; whoever asks first is told that there are none",
         [ZVM_HAZARD_TABLES] =
-                "reads where the kernel keeps its tables, or (lsl) the number of the processor: nothing prevents it",
+                "reads where the kernel keeps its tables: nothing prevents it where the processor does not",
         [ZVM_HAZARD_XSAVE] =
                 "saves as many registers as this processor has; whoever asks first is told that there is none",
         [ZVM_HAZARD_APPROXIMATE] =

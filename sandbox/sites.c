@@ -86,6 +86,7 @@ static int kind_of_tail(const unsigned char *tail, uint64_t left)
 	case 0xa2: return ZVM_SITE_CPUID;
 	case 0x31: return ZVM_SITE_RDTSC;
 	case 0x33: return ZVM_SITE_RDPMC;
+	case 0x03: return left < 2 || tail[1] < 0xc0 ? -1 : ZVM_SITE_LSL;
 	case 0x01:
 		return left < 2          ? -1
 		       : tail[1] == 0xf9 ? ZVM_SITE_RDTSCP
@@ -248,6 +249,7 @@ static int kind_of_instruction(const ZydisDecodedInstruction *i)
 	case ZYDIS_MNEMONIC_XGETBV: return ZVM_SITE_XGETBV;
 	case ZYDIS_MNEMONIC_RDPRU: return ZVM_SITE_RDPRU;
 	case ZYDIS_MNEMONIC_RDPMC: return ZVM_SITE_RDPMC;
+	case ZYDIS_MNEMONIC_LSL: return ZVM_SITE_LSL;
 	case ZYDIS_MNEMONIC_HLT: return ZVM_SITE_HALT;
 	default: return -1;
 	}
@@ -664,7 +666,7 @@ const char *zvm_site_name(enum zvm_site_kind kind)
 	        [ZVM_SITE_CPUID] = "cpuid",   [ZVM_SITE_RDTSC] = "rdtsc",   [ZVM_SITE_RDTSCP] = "rdtscp",
 	        [ZVM_SITE_RDRAND] = "rdrand", [ZVM_SITE_RDSEED] = "rdseed", [ZVM_SITE_RDPID] = "rdpid",
 	        [ZVM_SITE_XGETBV] = "xgetbv", [ZVM_SITE_RDPRU] = "rdpru",   [ZVM_SITE_RDPMC] = "rdpmc",
-	        [ZVM_SITE_HALT] = "hlt",
+	        [ZVM_SITE_LSL] = "lsl",       [ZVM_SITE_HALT] = "hlt",
 	};
 	return names[kind];
 }

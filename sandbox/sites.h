@@ -21,6 +21,7 @@ enum zvm_site_kind {
 	ZVM_SITE_XGETBV,
 	ZVM_SITE_RDPRU,
 	ZVM_SITE_RDPMC,
+	ZVM_SITE_LSL,  /* of a register */
 	ZVM_SITE_HALT, /* a true hlt whose next bytes would make it look like a site that was rewritten */
 	ZVM_SITE_KINDS
 };

@@ -46,19 +46,13 @@ struct closure {
 const char *zvm_hazard_name(enum zvm_hazard hazard)
 {
 	static const char *const names[ZVM_HAZARD_COUNT] = {
-	        [ZVM_HAZARD_CPUID] = "cpuid",
-	        [ZVM_HAZARD_XGETBV] = "xgetbv",
-	        [ZVM_HAZARD_RDTSC] = "rdtsc",
-	        [ZVM_HAZARD_RDTSCP] = "rdtscp",
-	        [ZVM_HAZARD_RDRAND] = "rdrand",
-	        [ZVM_HAZARD_RDSEED] = "rdseed",
-	        [ZVM_HAZARD_RDPID] = "rdpid",
-	        [ZVM_HAZARD_RDPRU] = "rdpru",
-	        [ZVM_HAZARD_RDPMC] = "rdpmc",
-	        [ZVM_HAZARD_XBEGIN] = "xbegin",
-	        [ZVM_HAZARD_TABLES] = "tables",
-	        [ZVM_HAZARD_XSAVE] = "xsave",
-	        [ZVM_HAZARD_APPROXIMATE] = "approximate",
+	        [ZVM_HAZARD_CPUID] = "cpuid",       [ZVM_HAZARD_XGETBV] = "xgetbv",
+	        [ZVM_HAZARD_RDTSC] = "rdtsc",       [ZVM_HAZARD_RDTSCP] = "rdtscp",
+	        [ZVM_HAZARD_RDRAND] = "rdrand",     [ZVM_HAZARD_RDSEED] = "rdseed",
+	        [ZVM_HAZARD_RDPID] = "rdpid",       [ZVM_HAZARD_RDPRU] = "rdpru",
+	        [ZVM_HAZARD_RDPMC] = "rdpmc",       [ZVM_HAZARD_LSL] = "lsl",
+	        [ZVM_HAZARD_XBEGIN] = "xbegin",     [ZVM_HAZARD_TABLES] = "tables",
+	        [ZVM_HAZARD_XSAVE] = "xsave",       [ZVM_HAZARD_APPROXIMATE] = "approximate",
 	        [ZVM_HAZARD_LEGACY_CALL] = "int80",
 	};
 	return names[hazard];

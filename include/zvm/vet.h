@@ -26,8 +26,9 @@ enum zvm_hazard {
 	ZVM_HAZARD_RDPID,
 	ZVM_HAZARD_RDPRU,
 	ZVM_HAZARD_RDPMC,
+	ZVM_HAZARD_LSL,         /* tells the number of the processor */
 	ZVM_HAZARD_XBEGIN,      /* transactions abort by chance */
-	ZVM_HAZARD_TABLES,      /* sgdt, sidt, sldt, str, smsw, lsl: where the kernel keeps things */
+	ZVM_HAZARD_TABLES,      /* sgdt, sidt, sldt, str, smsw: where the kernel keeps things */
 	ZVM_HAZARD_XSAVE,       /* xsave*: as large as this processor's registers */
 	ZVM_HAZARD_APPROXIMATE, /* rcp*, rsqrt* and x87's sine and logarithm: bits differ between makers */
 	ZVM_HAZARD_LEGACY_CALL, /* int 0x80, sysenter: kill the box */

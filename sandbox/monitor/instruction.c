@@ -9,6 +9,11 @@
 
 #define GENERAL_PROTECTION 13
 #define LONGEST 15
+#define ZERO_FLAG 0x40ull
+#define CODE_SEGMENT_32 0x23
+#define DATA_SEGMENT 0x2b
+#define CODE_SEGMENT 0x33
+#define PROCESSOR_SEGMENT 0x7b
 
 /* A fixed machine: Nehalem-like, x86-64-v2, no XSAVE; glibc, libgcc, libcrypto and the others take it as they would the
  * real one. */
@@ -174,6 +179,27 @@ static enum instruction answer_01(struct sigcontext *r, struct code *c, bool pre
 	return INSTRUCTION_ANSWERED;
 }
 
+/*
+ * lsl: the limit of a segment, into a register; zero says that there is one. The kernel keeps the number of the
+ * processor in that of PROCESSOR_SEGMENT. Of the others a program can name only its own code and data, which have no
+ * end.
+ */
+static enum instruction answer_lsl(struct sigcontext *r, struct code *c)
+{
+	u8 operand = take(c);
+	u64 *to = register_at(r, (operand >> 3 & 7u) | (c->rex & 4u) << 1);
+	u64 from = *register_at(r, (operand & 7u) | (c->rex & 1u) << 3) & 0xffff;
+	bool whole = from == CODE_SEGMENT || from == DATA_SEGMENT || from == CODE_SEGMENT_32;
+	if (c->failed || operand < 0xc0)
+		return INSTRUCTION_OTHER;
+	if (whole || from == PROCESSOR_SEGMENT) {
+		u32 limit = whole ? 0xffffffff : 0;
+		*to = c->operand16 && !(c->rex & 8) ? (*to & ~0xffffull) | (u16)limit : limit;
+	}
+	r->eflags = whole || from == PROCESSOR_SEGMENT ? r->eflags | ZERO_FLAG : r->eflags & ~ZERO_FLAG;
+	return INSTRUCTION_ANSWERED;
+}
+
 static bool in_prepared_image(u64 address)
 {
 	const struct area *area = memory_find(process_self(), address);
@@ -187,6 +213,7 @@ static enum instruction answer(struct sigcontext *r, struct code *c, bool prepar
 		return INSTRUCTION_OTHER;
 	switch (opcode) {
 	case 0x01: return answer_01(r, c, prepared);
+	case 0x03: return prepared ? answer_lsl(r, c) : INSTRUCTION_OTHER;
 	case 0x31: answer_clock(r); return INSTRUCTION_ANSWERED;
 	case 0xa2: answer_cpuid(r); return INSTRUCTION_ANSWERED;
 	case 0xc7: return prepared ? answer_c7(r, c) : INSTRUCTION_OTHER;

@@ -121,6 +121,21 @@ static void processor(void)
 	});
 }
 
+/* The kernel's segment for the number of the processor, those of code and data, and none. */
+static void segments(void)
+{
+	static const uint64_t selectors[] = {0x7b, 0xffff0000007b, 0x33, 0x2b, 0x23, 0, 0x53, 0xfff8};
+	for (size_t i = 0; i < sizeof selectors / sizeof selectors[0]; i++) {
+		uint64_t a = 0x1122334455667788, b = a, d = a, flags;
+		__asm__ volatile("lsl %k4, %k0\n\tlsl %4, %1\n\tmovq %4, %%r9\n\tmovq %2, %%r10\n\t"
+		                 "lslw %%r9w, %%r10w\n\tpushfq\n\tpopq %3\n\tmovq %%r10, %2"
+		                 : "+&r"(a), "+&r"(b), "+&r"(d), "=&r"(flags)
+		                 : "r"(selectors[i])
+		                 : "r9", "r10", "cc", "memory");
+		printf("lsl %lx: %lx %lx %lx zero %lu\n", selectors[i], a, b, d, flags >> 6 & 1);
+	}
+}
+
 static void undefined(void)
 {
 	TRY("xgetbv", {
@@ -304,6 +319,8 @@ int main(int argc, char **argv)
 		libm();
 	else if (!strcmp(what, "self"))
 		self();
+	else if (!strcmp(what, "segments"))
+		segments();
 	else if (!strcmp(what, "tasks"))
 		tasks();
 	else if (!strcmp(what, "anonymous"))

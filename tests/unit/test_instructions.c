@@ -203,6 +203,18 @@ static void there_is_one_processor(void **state)
 	same_by_both_ways("processor", "rdpid: 0 0\n");
 }
 
+static void segments_tell_of_one_processor_and_no_end(void **state)
+{
+	(void)state;
+	same_by_both_ways("segments", "lsl 7b: 0 0 1122334455660000 zero 1\n"
+	                              "lsl ffff0000007b: 0 0 1122334455660000 zero 1\n"
+	                              "lsl 33: ffffffff ffffffff 112233445566ffff zero 1\n"
+	                              "lsl 2b: ffffffff ffffffff 112233445566ffff zero 1\n"
+	                              "lsl 23: ffffffff ffffffff 112233445566ffff zero 1\n"
+	                              "lsl 0: 1122334455667788 1122334455667788 1122334455667788 zero 0\n"
+	                              "lsl 53: 1122334455667788 1122334455667788 1122334455667788 zero 0\n");
+}
+
 static void what_the_fixed_machine_lacks_is_undefined(void **state)
 {
 	(void)state;
@@ -317,6 +329,7 @@ int main(void)
 	        cmocka_unit_test(chance_is_the_seeds),
 	        cmocka_unit_test(operands_have_their_size),
 	        cmocka_unit_test(there_is_one_processor),
+	        cmocka_unit_test(segments_tell_of_one_processor_and_no_end),
 	        cmocka_unit_test(what_the_fixed_machine_lacks_is_undefined),
 	        cmocka_unit_test(a_true_hlt_is_a_fault),
 	        cmocka_unit_test(data_and_the_insides_of_instructions_stay),
