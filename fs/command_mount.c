@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -384,23 +383,12 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	return status;
 }
 
-/* Every waiting reader and every open file costs a descriptor, and the usual soft limit is made for select(). */
-static void raise_descriptor_limit(void)
-{
-	struct rlimit limit;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-		limit.rlim_cur = limit.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &limit);
-	}
-}
-
 static int run_daemon(struct options *o)
 {
 	struct zvm_store *store;
 	struct zvm_launcher *launcher;
 	zvm_autofree char *reason = NULL;
 	signal(SIGPIPE, SIG_IGN);
-	raise_descriptor_limit();
 	openlog("zvm", LOG_PID | (o->foreground ? LOG_PERROR : 0), LOG_DAEMON);
 	int r = zvm_store_open(o->store, ZVM_STORE_CREATE, &store, &reason);
 	if (r)

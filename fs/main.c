@@ -64,7 +64,8 @@ static int open_standard(void)
 	return fd < 0 ? -errno : close(fd);
 }
 
-/* Boxes ask for many files at once, whatever the shell that started us thinks enough. */
+/* Boxes ask for many files at once, and every waiting reader costs a descriptor; the usual soft limit is made for
+ * select(). */
 static void allow_descriptors(void)
 {
 	struct rlimit limit;
