@@ -77,7 +77,7 @@ ROWS = [
     ("elf", "od", "-S", "12", "-A", "x"),
     ("text", "comm", "-3", "--nocheck-order", "--output-delimiter=|", "-", "/usr/share/common-licenses/GPL-2"),
     ("columns", "join", "-j", "1", "-a", "1", "-o", "0,1.2,2.3", "-e", "none", "--nocheck-order", "-", "/usr/share/common-licenses/BSD"),
-    ("text", "csplit", "-f", "/tmp/zvm-part", "-", "/Preamble/", "/TERMS/+2", "%END%"),
+    ("text", "csplit", "-f", "part", "-", "/Preamble/", "/TERMS/+2", "%END%"),
     ("text", "tail", "-n", "+20", "-", "/usr/share/common-licenses/BSD"),
     ("text", "cat", "/nothing", "-", "/usr"),
     # Searching, editing, comparing.
