@@ -38,6 +38,7 @@ struct asked {
 	uint64_t content_size;
 	uint32_t content; /* its number for the box; 0: it has none, or is no file */
 	bool pinned;      /* part of the action, no dependency */
+	size_t missing;   /* so much of the path names a directory that is missing; 0: only the last component is */
 	size_t key_size;
 	char key[]; /* kind, flags, path */
 };
@@ -208,6 +209,48 @@ static int find_or_ask(struct zvm_broker *broker, const struct zvm_question *q, 
 	return 0;
 }
 
+/* Is nothing there, whoever asks and however? 1, 0, or -errno. No dependency: the box is not told. */
+static int is_missing(const struct zvm_broker *broker, char *path)
+{
+	struct zvm_question q = {.kind = ZVM_ASK_LOOKUP, .path = path};
+	struct zvm_answer answer;
+	int r = ask_view(broker, &q, &answer, NULL);
+	if (r)
+		return r;
+	r = answer.error == -ENOENT;
+	zvm_answer_free(&answer);
+	return r;
+}
+
+/*
+ * A program that looks for its locale asks a dozen times below a directory that is not there. The box is told the
+ * highest missing one with the first answer, and need not ask again. It is a dependency then: not only what was asked
+ * for must stay absent, but the directory.
+ */
+static int find_missing(struct zvm_broker *broker, struct asked *a)
+{
+	char path[ZVM_PATH_MAX];
+	size_t length = 0;
+	snprintf(path, sizeof path, "%s", a->dependency.question.path);
+	for (char *slash; (slash = strrchr(path, '/')) && slash != path;) {
+		*slash = 0;
+		int r = is_missing(broker, path);
+		if (r < 0)
+			return r;
+		if (!r)
+			break;
+		length = (size_t)(slash - path);
+	}
+	if (!length)
+		return 0;
+	struct asked *directory;
+	snprintf(path, sizeof path, "%.*s", (int)length, a->dependency.question.path);
+	int r = find_or_ask(broker, &(struct zvm_question){.kind = ZVM_ASK_LOOKUP, .path = path}, &directory);
+	if (r == 0)
+		a->missing = length;
+	return r;
+}
+
 static int trouble(struct zvm_broker *broker, int error)
 {
 	if (!broker->trouble)
@@ -218,7 +261,10 @@ static int trouble(struct zvm_broker *broker, int error)
 /* That a run asks too much is its own doing, and the same every time; all else that goes wrong here is ours. */
 static int look_up(struct zvm_broker *broker, const struct zvm_question *q, struct asked **ret)
 {
+	unsigned before = broker->count;
 	int r = find_or_ask(broker, q, ret);
+	if (r == 0 && broker->count > before && (*ret)->dependency.answer.error == -ENOENT)
+		r = find_missing(broker, *ret);
 	return r && r != -ENFILE ? trouble(broker, r) : r;
 }
 
@@ -261,12 +307,13 @@ int zvm_broker_ask(void *context, const struct zvm_question *question, bool want
 static int send_answer(struct zvm_broker *broker, struct asked *a)
 {
 	const struct zvm_answer *answer = &a->dependency.answer;
-	const char *text = answer->text ? answer->text : "";
+	const char *text = a->missing ? a->dependency.question.path : answer->text ? answer->text : "";
 	struct zvm_reply reply = {
 	        .error = answer->error,
-	        .flags = (answer->elsewhere ? ZVM_REPLY_ELSEWHERE : 0u) | (a->fd >= 0 ? ZVM_REPLY_CONTENT : 0u),
+	        .flags = (answer->elsewhere ? ZVM_REPLY_ELSEWHERE : 0u) | (a->fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
+	                 (a->missing ? ZVM_REPLY_MISSING : 0u),
 	        .mode = answer->mode,
-	        .text_length = (uint32_t)strlen(text),
+	        .text_length = (uint32_t)(a->missing ? a->missing : strlen(text)),
 	        .size = answer->size,
 	        .inode = answer->inode,
 	        .content_size = a->content_size,

@@ -143,6 +143,7 @@ struct zvm_ask {
 #define ZVM_REPLY_ELSEWHERE 1u /* text: the absolute guest path to restart with */
 #define ZVM_REPLY_CONTENT 2u   /* a descriptor came along */
 #define ZVM_REPLY_UNVETTED 4u  /* IMAGE: nothing is known of the code in it */
+#define ZVM_REPLY_MISSING 8u   /* with ENOENT; text: the directory on the way that is missing, and all below it */
 
 struct zvm_reply {
 	int32_t error; /* 0 or -errno for the guest */

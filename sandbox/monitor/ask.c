@@ -42,9 +42,16 @@ struct remembered {
 #define SLOTS 8192u
 #define REMEMBERED_MAX 6000u
 
+#define MISSING_MAX 32u
+
+struct missing {
+	u32 path, length; /* block and length of a directory's name */
+};
+
 struct memory {
-	u32 count, unused;
-	u32 slots[SLOTS]; /* number of an entry plus 1; 0: free */
+	u32 count, missing_count;
+	struct missing missing[MISSING_MAX]; /* nothing is below these, nor are they there */
+	u32 slots[SLOTS];                    /* number of an entry plus 1; 0: free */
 	struct remembered entries[REMEMBERED_MAX];
 };
 
@@ -110,6 +117,34 @@ static void expect_descriptor(const struct zvm_reply *reply, u32 fd_count)
 		host_failed("the host has no room for another descriptor", -EMFILE);
 }
 
+static void note_missing(const char *directory, size_t length)
+{
+	struct memory *m = memory();
+	u32 block = m->missing_count < MISSING_MAX ? block_take(length) : 0;
+	if (!block)
+		return;
+	memcpy(block_at(block), directory, length);
+	m->missing[m->missing_count++] = (struct missing){block, (u32)length};
+}
+
+static bool is_missing(const char *path, size_t length)
+{
+	const struct memory *m = memory();
+	for (u32 i = 0; i < m->missing_count; i++) {
+		u32 n = m->missing[i].length;
+		if (length > n && path[n] == '/' && !memcmp(block_at(m->missing[i].path), path, n))
+			return true;
+	}
+	return false;
+}
+
+static void nothing_there(struct answer *ret)
+{
+	ret->error = -ENOENT;
+	ret->elsewhere = false;
+	ret->text[0] = 0;
+}
+
 static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct answer *ret, int *fd)
 {
 	struct zvm_reply reply;
@@ -122,6 +157,10 @@ static void ask_host(u32 kind, const char *path, u32 length, bool follow, struct
 		host_lost();
 	size_t text_length = (size_t)got - sizeof reply;
 	ret->text[text_length] = 0;
+	if (reply.flags & ZVM_REPLY_MISSING) {
+		note_missing(ret->text, text_length);
+		ret->text[0] = 0;
+	}
 	ret->error = reply.error;
 	ret->elsewhere = reply.flags & ZVM_REPLY_ELSEWHERE;
 	ret->mode = reply.mode;
@@ -215,6 +254,10 @@ void ask_lookup(const char *path, bool follow, struct answer *ret)
 		recall(&memory()->entries[*slot - 1], ret);
 		return;
 	}
+	if (is_missing(path, length)) {
+		nothing_there(ret);
+		return;
+	}
 	ask_host(ZVM_ASK_KIND_LOOKUP, path, (u32)length, follow, ret, NULL);
 	remember(slot, hash, path, length, follow, ret);
 }
@@ -229,6 +272,10 @@ void ask_open(const char *path, bool follow, struct answer *ret, int *fd)
 	*fd = -1;
 	if (*slot && (r->error || r->elsewhere)) {
 		recall(r, ret);
+		return;
+	}
+	if (is_missing(path, length)) {
+		nothing_there(ret);
 		return;
 	}
 	ask_host(ZVM_ASK_KIND_OPEN, path, (u32)length, follow, ret, fd);
