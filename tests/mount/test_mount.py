@@ -4,6 +4,7 @@ import errno
 import json
 import mmap
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -478,12 +479,13 @@ def results_hold_no_descriptors():
     with Mount() as m:
         for i in range(60):
             m.put(f"f{i}", b"%d\n" % i)
-        daemon = next(int(p) for p in os.listdir("/proc") if p.isdigit() and str(m.store).encode() in Path(f"/proc/{p}/cmdline").read_bytes().split(b"\0"))
+        daemon = int(subprocess.run(["pgrep", "-o", "-f", re.escape(f"mount --store {m.store} ")], capture_output=True, text=True, check=True).stdout)
         m.read("run/cat/f0")
         before = len(os.listdir(f"/proc/{daemon}/fd"))
         for tree in ("run", "err", "info"):
             for i in range(60):
                 m.read(f"{tree}/cat/f{i}")
+        time.sleep(0.1)  # the last files are released behind the reader's back
         assert len(os.listdir(f"/proc/{daemon}/fd")) <= before + 12, (before, os.listdir(f"/proc/{daemon}/fd"))
 
 
