@@ -82,6 +82,7 @@ BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3
 CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname setpriv prlimit \
 	ascii2uni brotli bzip2 cjpeg cmark colordiff compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
 	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd
+NEEDS = $(filter demo bench,$(MAKECMDGOALS)) $(if $(filter check asan asan-build fuzz fuzzers unit-tests guests,$(MAKECMDGOALS))$(findstring clang,$(CC)),check)
 PROGRAMS = $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
 
 # Debian's Zydis has no .pc file: ask the compiler.
@@ -100,7 +101,7 @@ $(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench man
 	$(MAKE) INSTALLED=1 $@
 
 dependencies:
-	contrib/install-deps
+	contrib/install-deps $(NEEDS)
 .PHONY: dependencies
 else
 
