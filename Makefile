@@ -13,7 +13,7 @@
 # CC=clang builds with clang; WERROR=1 makes warnings errors; V=1 shows the commands.
 
 # As many at a time as there are processors, unless -j says otherwise.
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 MAKEFLAGS += --no-print-directory

@@ -135,6 +135,24 @@ def a_changed_script():
 
 
 @test
+def a_directory_that_comes():
+    """what a run looked for in vain below a missing directory is noticed when it comes, also if the run was told only once that nothing is there"""
+    with Mount() as m:
+        m.put("x")
+        m.script("look.py", "#!/usr/bin/python3\nimport os\nprint([n for n in ('a', 'b/c', 'b/d') if os.path.exists('/script/sub/' + n)])\n")
+        assert m.read("run/look.py/x") == b"[]\n"
+        absent = {d["path"] for d in json.loads(m.read("info/look.py/x"))["dependencies"] if d.get("absent")}
+        assert "/script/sub" in absent, absent
+        (m.scripts / "sub" / "b").mkdir(parents=True)
+        assert m.read("run/look.py/x") == b"[]\n"
+        (m.scripts / "sub" / "b" / "d").write_text("here")
+        assert m.read("run/look.py/x") == b"['b/d']\n"
+        shutil.rmtree(m.scripts / "sub")
+        runs = m.runs()
+        assert m.read("run/look.py/x") == b"[]\n" and m.runs() == runs == 3, (runs, m.runs())
+
+
+@test
 def the_spec_grammar():
     """arguments, %XX and pipelines work; each stage of a pipeline is cached on its own"""
     with Mount() as m:
