@@ -177,6 +177,31 @@ static void a_run_sees_one_snapshot_of_a_changing_file(void **state)
 	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/nosuch", NULL), -ENOENT);
 }
 
+static void the_highest_missing_directory_is_told_and_written_down(void **state)
+{
+	static const char path[] = "/script/none/at/all", directory[] = "/script/none";
+	struct zvm_dependency *list;
+	unsigned count;
+	(void)state;
+	assert_int_equal(ask(ZVM_ASK_KIND_OPEN, path), 1);
+	struct answer a = receive();
+	assert_int_equal(a.reply.error, -ENOENT);
+	assert_int_equal(a.reply.flags, ZVM_REPLY_MISSING);
+	assert_int_equal(a.reply.text_length, sizeof directory - 1);
+	/* Where only the last component is missing there is nothing more to tell. */
+	assert_int_equal(ask(ZVM_ASK_KIND_LOOKUP, "/script/nosuch"), 1);
+	a = receive();
+	assert_true(a.reply.error == -ENOENT && !a.reply.flags && !a.reply.text_length);
+	assert_int_equal(zvm_broker_take_dependencies(broker, &list, &count), 0);
+	assert_int_equal(count, 3);
+	assert_string_equal(list[0].question.path, path);
+	assert_string_equal(list[1].question.path, directory);
+	assert_true(list[1].question.kind == ZVM_ASK_LOOKUP && list[1].answer.error == -ENOENT);
+	for (unsigned i = 0; i < count; i++)
+		free(list[i].question.path);
+	free(list);
+}
+
 static void nothing_outside_the_view_is_given(void **state)
 {
 	static const char *const paths[] = {"/etc/shadow", "/root", "/proc/self/maps", "/script/nosuch/../../secret",
@@ -484,6 +509,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	        WITH_BROKER(questions_are_answered_and_written_down_once),
 	        WITH_BROKER(a_run_sees_one_snapshot_of_a_changing_file),
+	        WITH_BROKER(the_highest_missing_directory_is_told_and_written_down),
 	        WITH_BROKER(nothing_outside_the_view_is_given),
 	        WITH_BROKER(a_program_comes_with_its_interpreter),
 	        WITH_BROKER(a_packet_that_lies_is_the_end),
