@@ -198,6 +198,10 @@ static void check_reply(const char *packet, size_t size, unsigned fd_count, cons
 	require(size >= sizeof reply && size <= ZVM_PACKET_MAX);
 	memcpy(&reply, packet, sizeof reply);
 	require(reply.text_length == size - sizeof reply && reply.error <= 0 && reply.error > -4096);
+	if (reply.flags == ZVM_REPLY_MISSING) {
+		require(reply.error == -ENOENT && reply.text_length && packet[sizeof reply] == '/' && !fd_count);
+		return;
+	}
 	require(!(reply.flags & ~(ZVM_REPLY_ELSEWHERE | ZVM_REPLY_CONTENT | ZVM_REPLY_UNVETTED)));
 	require(!(reply.flags & ZVM_REPLY_CONTENT) == !fd_count);
 	require(!reply.error || (!reply.flags && !reply.text_length && !reply.mode));
