@@ -246,7 +246,8 @@ static int find_missing(struct zvm_broker *broker, struct asked *a)
 	struct asked *directory;
 	snprintf(path, sizeof path, "%.*s", (int)length, a->dependency.question.path);
 	int r = find_or_ask(broker, &(struct zvm_question){.kind = ZVM_ASK_LOOKUP, .path = path}, &directory);
-	if (r == 0)
+	/* If it was there when the box asked earlier, the run's first answer stands. */
+	if (r == 0 && directory->dependency.answer.error == -ENOENT)
 		a->missing = length;
 	return r;
 }
