@@ -335,7 +335,7 @@ ROWS = {
         ("moments", "intervals"),
         ("moments", "signals"),
         ("threads.py",),
-        ("bash", "-c", "for i in 1 2 3 4; do (for j in 1 2 3 4 5 6 7 8 9; do echo $i $j; done) & done; wait"),
+        ("bash", "-c", "for i in 1 2 3 4; do (for j in {1..60}; do echo $i $j; done) & done; wait"),
         ("bash", "-c", "(while :; do echo x; done) | read a; echo ${PIPESTATUS[*]} $RANDOM; sleep() { read -t 0.01 <> <(:); }; jobs -l; (exit 3) & wait -n; echo $? $!"),
         ("dash", "-c", "i=0; trap 'echo got $i' USR1; (kill -USR1 $$) & while [ $i -lt 3000 ]; do i=$((i+1)); done; wait; echo $$"),
     ],
@@ -387,7 +387,8 @@ def differs_natively(argv):
     """Does any other circumstance, or time, give another output? A run that merely fails there shows nothing."""
     first = PLAIN.native(argv)
     assert first.out, f"natively it printed nothing: {first}"
-    for circumstance in (OTHER, SOMEBODY, ELSEWHERE, OTHER, PLAIN, SOMEBODY, OTHER):
+    # What only a race makes differ may take a few more turns on a quiet machine.
+    for circumstance in (OTHER, SOMEBODY, ELSEWHERE, OTHER, PLAIN, SOMEBODY, OTHER) * 4:
         other = circumstance.native(argv)
         if other.out != first.out and other.status == first.status:
             return True

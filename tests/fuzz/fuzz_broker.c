@@ -257,7 +257,9 @@ static int exchange(struct conversation *c, unsigned how, const uint8_t *bytes, 
 static void trace(void *context, const char *line, size_t length)
 {
 	(void)context;
-	require(length < ZVM_PACKET_MAX && !line[length]);
+	require(length <= 512);
+	for (size_t i = 0; i < length; i++)
+		require(line[i] >= ' ' && line[i] <= '~');
 }
 
 static void check_dependencies(struct zvm_broker *broker)
