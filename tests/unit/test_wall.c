@@ -521,6 +521,7 @@ static void be_first_to_go(void)
 {
 	char score[16] = "";
 	int proc = open("/proc", O_PATH | O_CLOEXEC);
+	prctl(PR_SET_DUMPABLE, 1); /* as at the time when this is done: an ordinary user may not write it afterwards */
 	zvm_wall_first_to_go(proc, reports);
 	int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	if (!reports[ZVM_WALL_FIRST_TO_GO].stands || fd < 0 || read(fd, score, sizeof score) < 0)
