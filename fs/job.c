@@ -12,6 +12,7 @@
 #include <time.h>
 #include <stdio.h>
 #include <string.h>
+#include <syslog.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
 #include "content.h"
@@ -242,7 +243,9 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
 	/* A store that takes no record has still given its bytes: the reader gets them, the next one computes again. */
 	w->story->record = record;
-	return r == -ENOSPC || r == -EROFS ? 0 : r;
+	if (r)
+		syslog(LOG_WARNING, "a run of %s is not remembered: %s", w->action.script, strerror(-r));
+	return 0;
 }
 
 static int pinned_view(const struct work *w, struct zvm_view **ret)
