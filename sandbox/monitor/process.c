@@ -285,6 +285,9 @@ s64 call_waitid(const u64 *a)
 		info.si_status = status & 0x7f ? status & 0x7f : status >> 8 & 0xff;
 		if (!(a[3] & WAIT_NOWAIT))
 			child->in_use = 0;
+		u64 usage[18] = {0};
+		if (a[4] && GUEST_PUT(a[4], usage))
+			return -EFAULT;
 	}
 	return a[2] ? GUEST_PUT(a[2], info) : 0;
 }

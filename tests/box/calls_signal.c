@@ -2,6 +2,8 @@
 #include "calls.h"
 #include <poll.h>
 #include <setjmp.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -376,6 +378,14 @@ static void ends(void)
 	      said.si_signo == SIGCHLD && said.si_pid == child && said.si_code == CLD_EXITED && said.si_status == 9);
 	int status;
 	IS("and the child waits", waitpid(child, &status, WNOHANG), child);
+	struct rusage used;
+	memset(&used, 0xff, sizeof used);
+	signal(SIGCHLD, SIG_DFL);
+	child = fork();
+	if (child == 0)
+		_exit(0);
+	HOLDS("waitid tells what a child used", syscall(SYS_waitid, P_PID, child, NULL, WEXITED, &used) == 0 &&
+	                                                used.ru_utime.tv_sec == 0 && used.ru_nsignals == 0);
 	signal(SIGCHLD, SIG_IGN);
 	child = fork();
 	if (child == 0)
