@@ -72,7 +72,7 @@ MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) $
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.c contrib/bench/*.c)
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.[ch] contrib/bench/*.c)
 
 # --- what has to be there first ---
 

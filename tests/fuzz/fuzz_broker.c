@@ -21,22 +21,13 @@
 #include <unistd.h>
 #include "broker.h"
 #include "packet.h"
+#include "world.h"
 
 /* Of one box's answers, the sockets and what is in flight included. */
 #define DESCRIPTORS_MAX 300
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-static char home[64];
 static struct zvm_view *view;
 static int full, was_full;
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
 
 /* --- the world: a few files, links out of it, and a secret beside it --- */
 
@@ -127,53 +118,20 @@ static int keep_derived(void *context, const char *name, const struct zvm_digest
 static const struct zvm_contents contents = {
         .keep_file = keep_file, .keep_bytes = keep_bytes, .find_derived = find_derived, .keep_derived = keep_derived};
 
-static void put(const char *name, const char *text, mode_t mode)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", home, name);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, mode);
-	require(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
-
-static void put_link(const char *name, const char *target)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/s/%s", home, name);
-	require(symlink(target, path) == 0);
-}
-
-static void remove_world(void)
-{
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf '%s'", home);
-	require(system(command) == 0);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char path[128];
 	(void)argc, (void)argv;
-	snprintf(home, sizeof home, "/tmp/zvm-fuzz-XXXXXX");
-	require(mkdtemp(home) != NULL);
-	atexit(remove_world);
-	snprintf(path, sizeof path, "%s/s", home);
-	require(mkdir(path, 0755) == 0);
-	put("x", "SECRET", 0755);
-	put("s/f", "fine", 0644);
+	begin_world();
 	put("s/a", "#!/script/b x\n", 0755);
 	put("s/b", "#!/script/a y\n", 0755);
 	put("s/c", "#!/usr/bin/env cat\n", 0755);
 	put("s/e", "#!/bin/cat\n", 0755);
 	put("s/n", "neither\n", 0755);
-	put_link("o", "../x");
-	put_link("l", "c");
-	put_link("t", "/tmp/x");
-	put_link("r", "/etc/passwd");
-	snprintf(path, sizeof path, "%s/s/p", home);
-	require(mkfifo(path, 0600) == 0);
-	snprintf(path, sizeof path, "%s/s", home);
-	return zvm_view_open(path, &view);
+	put_link("s/o", "../x");
+	put_link("s/l", "c");
+	put_link("s/t", "/tmp/x");
+	put_link("s/r", "/etc/passwd");
+	return zvm_view_open(in_home("s"), &view);
 }
 
 /* --- the box's end --- */

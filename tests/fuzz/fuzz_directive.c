@@ -5,14 +5,7 @@
 #include <string.h>
 #include <zvm/command.h>
 #include <zvm/name.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
+#include "fuzz.h"
 
 static void check(const struct zvm_directives *d, int is_script)
 {

@@ -8,18 +8,11 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "fuzz.h"
 #include "plan.h"
 #include "prepare.h"
 #include "sites.h"
 #include "vet_code.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
 
 static int in_executable_page(const struct zvm_image *image, uint64_t offset)
 {

@@ -4,14 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zvm/record.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
+#include "fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

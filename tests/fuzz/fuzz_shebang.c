@@ -9,15 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 #include <zvm/box.h>
+#include "fuzz.h"
 #include "plan.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
 
 struct world {
 	int fd, questions;

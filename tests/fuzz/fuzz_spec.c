@@ -6,14 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <zvm/name.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
+#include "fuzz.h"
 
 /* Every byte as %XX: longer than a name may be, so it is written only if it is short enough. */
 static size_t write_word(char *to, const char *word)

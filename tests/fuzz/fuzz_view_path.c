@@ -12,18 +12,9 @@
 #include <unistd.h>
 #include <zvm/view.h>
 #include "protocol.h"
+#include "world.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-int LLVMFuzzerInitialize(int *argc, char ***argv);
-
-static char home[64];
 static struct zvm_view *view;
-
-static void require(int promise)
-{
-	if (!promise)
-		abort();
-}
 
 static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_digest *ret, int *ret_fd)
 {
@@ -47,62 +38,23 @@ static int keep_file(void *context, int fd, const struct stat *st, struct zvm_di
 	return 0;
 }
 
-static void put(const char *name, const char *text)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", home, name);
-	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
-	require(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-	close(fd);
-}
-
-static void put_link(const char *name, const char *target)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/s/%s", home, name);
-	require(symlink(target, path) == 0);
-}
-
-static void put_directory(const char *name)
-{
-	char path[128];
-	snprintf(path, sizeof path, "%s/%s", home, name);
-	require(mkdir(path, 0755) == 0);
-}
-
-static void remove_world(void)
-{
-	char command[128];
-	snprintf(command, sizeof command, "rm -rf '%s'", home);
-	require(system(command) == 0);
-}
-
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	char path[128];
 	(void)argc, (void)argv;
-	snprintf(home, sizeof home, "/tmp/zvm-fuzz-XXXXXX");
-	require(mkdtemp(home) != NULL);
-	atexit(remove_world);
-	put_directory("s");
+	begin_world();
 	put_directory("s/d");
-	put("x", "SECRET");
-	put("s/f", "fine");
-	put("s/d/f", "fine");
-	put_link("a", "d");
-	put_link("b", "../x");
-	put_link("c", "..");
-	put_link("e", home);
-	put_link("g", "/script/d/../a");
-	put_link("h", "h");
-	put_link("i", "/etc");
-	put_link("j", "/usr/bin/../..");
-	put_link("k", "/proc/self/root");
-	put_link("d/l", "../../s/./d//f");
-	snprintf(path, sizeof path, "%s/s/p", home);
-	require(mkfifo(path, 0600) == 0);
-	snprintf(path, sizeof path, "%s/s", home);
-	return zvm_view_open(path, &view);
+	put("s/d/f", "fine", 0644);
+	put_link("s/a", "d");
+	put_link("s/b", "../x");
+	put_link("s/c", "..");
+	put_link("s/e", home);
+	put_link("s/g", "/script/d/../a");
+	put_link("s/h", "h");
+	put_link("s/i", "/etc");
+	put_link("s/j", "/usr/bin/../..");
+	put_link("s/k", "/proc/self/root");
+	put_link("s/d/l", "../../s/./d//f");
+	return zvm_view_open(in_home("s"), &view);
 }
 
 static void check(const struct zvm_answer *a)
