@@ -36,10 +36,9 @@ static s64 create_node(const struct place *place, u32 flags, u32 mode, u32 *ret)
 	return r;
 }
 
-/* Why an existing node cannot be opened so; 0: it can. */
-static s64 refuse_node(const struct node *node, u32 flags)
+/* Why nothing of this type can be opened so, wherever it is; 0: it can. */
+static s64 refuse_type(u32 type, u32 flags)
 {
-	u32 type = node->mode & S_IFMT;
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return -EEXIST;
 	if ((flags & O_DIRECTORY) && type != S_IFDIR)
@@ -50,6 +49,21 @@ static s64 refuse_node(const struct node *node, u32 flags)
 		return -ELOOP;
 	if (type == S_IFDIR && ((flags & ACCESS_MODE) != O_RDONLY || (flags & O_CREAT)))
 		return -EISDIR;
+	return 0;
+}
+
+static u32 kind_of(u32 type, u32 flags, u32 otherwise)
+{
+	return flags & O_PATH ? KIND_PATH : type == S_IFDIR ? KIND_DIRECTORY : otherwise;
+}
+
+/* Why an existing node cannot be opened so; 0: it can. */
+static s64 refuse_node(const struct node *node, u32 flags)
+{
+	u32 type = node->mode & S_IFMT;
+	s64 r = refuse_type(type, flags);
+	if (r || (flags & O_PATH))
+		return r;
 	if (!node_may(node, access_wanted(flags)))
 		return -EACCES;
 	return type == S_IFCHR && node->device == DEVICE_TTY ? -ENXIO : 0;
@@ -59,10 +73,7 @@ static s64 describe_node(u32 index, u32 flags, u32 *description)
 {
 	struct node *node = node_at(index);
 	u32 type = node->mode & S_IFMT;
-	u32 kind = flags & O_PATH    ? KIND_PATH
-	           : type == S_IFDIR ? KIND_DIRECTORY
-	           : type == S_IFCHR ? KIND_DEVICE
-	                             : KIND_NODE;
+	u32 kind = kind_of(type, flags, type == S_IFCHR ? KIND_DEVICE : KIND_NODE);
 	if (type == S_IFIFO && kind != KIND_PATH)
 		return fifo_open(index, kept_flags(flags), description);
 	*description = description_new(kind, kept_flags(flags));
@@ -107,19 +118,11 @@ static s64 open_node(const struct place *place, u32 flags, u32 mode, u32 *descri
 /* Why a host file cannot be opened so; 0: it can. */
 static s64 refuse_host(const struct place *place, u32 flags)
 {
-	u32 type = place->answer.mode & S_IFMT;
 	if (place->answer.error)
 		return place->answer.error == -ENOENT && (flags & O_CREAT) ? -EROFS : place->answer.error;
-	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
-		return -EEXIST;
-	if ((flags & O_DIRECTORY) && type != S_IFDIR)
-		return -ENOTDIR;
-	if (flags & O_PATH)
-		return 0;
-	if (type == S_IFLNK)
-		return -ELOOP;
-	if (type == S_IFDIR && ((flags & ACCESS_MODE) != O_RDONLY || (flags & O_CREAT)))
-		return -EISDIR;
+	s64 r = refuse_type(place->answer.mode & S_IFMT, flags);
+	if (r || (flags & O_PATH))
+		return r;
 	return (flags & ACCESS_MODE) == O_RDONLY && !(flags & O_TRUNC) ? 0 : -EROFS;
 }
 
@@ -131,12 +134,9 @@ static s64 open_host(struct place *place, u32 flags, u32 *description)
 		ask_open(place->path, !(flags & O_NOFOLLOW), &place->answer, &native);
 		r = place->answer.error;
 	}
-	bool directory = (place->answer.mode & S_IFMT) == S_IFDIR;
+	u32 type = place->answer.mode & S_IFMT;
 	if (r == 0) {
-		*description = description_new(flags & O_PATH ? KIND_PATH
-		                               : directory    ? KIND_DIRECTORY
-		                                              : KIND_HOST,
-		                               kept_flags(flags));
+		*description = description_new(kind_of(type, flags, KIND_HOST), kept_flags(flags));
 		r = *description == NO_INDEX ? -ENFILE : 0;
 	}
 	if (r) {
@@ -150,7 +150,7 @@ static s64 open_host(struct place *place, u32 flags, u32 *description)
 	d->mode = place->answer.mode;
 	d->inode = place->answer.inode;
 	d->mtime = place->answer.mtime;
-	d->size = directory ? place->answer.content_size : place->answer.size;
+	d->size = type == S_IFDIR ? place->answer.content_size : place->answer.size;
 	d->path = string_keep(place->path);
 	if (d->path == NO_INDEX) {
 		description_release(*description);
@@ -162,26 +162,19 @@ static s64 open_host(struct place *place, u32 flags, u32 *description)
 static s64 open_proc(const struct place *place, u32 flags, u32 *description)
 {
 	char target[ZVM_PATH_MAX];
-	u32 mode = proc_mode(place->path, target);
-	bool directory = (mode & S_IFMT) == S_IFDIR;
-	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
-		return -EEXIST;
-	if ((flags & O_DIRECTORY) && !directory)
-		return -ENOTDIR;
-	if ((mode & S_IFMT) == S_IFLNK && !(flags & O_PATH))
-		return -ELOOP;
-	if (((flags & ACCESS_MODE) != O_RDONLY || (directory && (flags & O_CREAT))) && !(flags & O_PATH))
-		return directory ? -EISDIR : -EACCES;
-	*description = description_new(flags & O_PATH ? KIND_PATH
-	                               : directory    ? KIND_DIRECTORY
-	                                              : KIND_MADE,
-	                               kept_flags(flags));
+	u32 mode = proc_mode(place->path, target), type = mode & S_IFMT;
+	s64 r = refuse_type(type, flags);
+	if (r)
+		return r;
+	if ((flags & ACCESS_MODE) != O_RDONLY && !(flags & O_PATH))
+		return -EACCES;
+	*description = description_new(kind_of(type, flags, KIND_MADE), kept_flags(flags));
 	if (*description == NO_INDEX)
 		return -ENFILE;
 	struct description *d = description_at(*description);
 	d->mode = mode;
 	d->path = string_keep(place->path);
-	int r = d->path == NO_INDEX ? -ENOMEM : 0;
+	r = d->path == NO_INDEX ? -ENOMEM : 0;
 	if (r == 0 && d->kind == KIND_MADE) {
 		r = proc_open(place->path, &d->page, &d->page_count, &d->size);
 		if (r)
