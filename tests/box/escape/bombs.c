@@ -2,6 +2,7 @@
 #include "escape.h"
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -102,18 +103,12 @@ static void descriptors_raw(void)
 		struct zvm_reply reply;
 		char control[64];
 		struct iovec part = {&reply, sizeof reply};
-		struct {
-			void *name;
-			uint64_t name_size;
-			struct iovec *parts;
-			uint64_t count;
-			void *control;
-			uint64_t control_size, flags;
-		} message = {.parts = &part, .count = 1, .control = control, .control_size = sizeof control};
+		struct msghdr message = {
+		        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 		if (ask(socket, ZVM_ASK_KIND_OPEN, "/usr/bin/env", 12) < 0)
 			break;
 		long got = RAW(SYS_recvmsg, socket, &message, 0x40000000, 0, 0, 0);
-		if (got <= 0 || reply.error || message.control_size == 0)
+		if (got <= 0 || reply.error || message.msg_controllen == 0)
 			break;
 	}
 	printf("got %d descriptors\n", n);

@@ -1,6 +1,7 @@
 /* static: abuses what a box holds: its arena, its monitor, its broker. Argument: how. */
 #include "escape.h"
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 static void beyond_the_arena(void)
 {
@@ -75,14 +76,8 @@ static void send_descriptors(void)
 		uint64_t size;
 		int level, type, fd, unused;
 	} control = {20, 1, 1, arena_descriptor(), 0};
-	struct {
-		void *name;
-		uint64_t name_size;
-		struct iovec *parts;
-		uint64_t count;
-		void *control;
-		uint64_t control_size, flags;
-	} message = {.parts = &part, .count = 1, .control = &control, .control_size = sizeof control};
+	struct msghdr message = {
+	        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 	said("raw", "sendmsg with a descriptor", RAW(SYS_sendmsg, socket, &message, 0, 0, 0, 0));
 	said("raw", "sendmmsg with a descriptor", RAW(SYS_sendmmsg, socket, &message, 1, 0, 0, 0));
 	puts("tried sending");
