@@ -268,14 +268,13 @@ static void drop_component(char *done)
 
 /*
  * path, which leads through links, becomes the name of the file they lead to: programs find their libraries relative to
- * /proc/self/exe
- * ($ORIGIN of ld.so, java). If the links change while we look, the name stays as it was asked for.
+ * /proc/self/exe ($ORIGIN of ld.so, java). If the links change while we look, the name stays as it was asked for.
  */
 static int follow_links(struct resolution *s, char path[ZVM_PATH_MAX])
 {
-	char done[ZVM_PATH_MAX] = "", todo[ZVM_PATH_MAX], next[ZVM_PATH_MAX];
-	const char *rest = todo;
-	memcpy(todo, path + 1, strlen(path));
+	char done[ZVM_PATH_MAX] = "", pending[ZVM_PATH_MAX], next[ZVM_PATH_MAX];
+	const char *rest = pending;
+	memcpy(pending, path + 1, strlen(path));
 	for (unsigned links = 0; *rest;) {
 		struct zvm_answer a;
 		if (!take_component(done, &rest))
@@ -299,8 +298,8 @@ static int follow_links(struct resolution *s, char path[ZVM_PATH_MAX])
 			return 0;
 		if (!link)
 			continue;
-		memcpy(todo, next, (size_t)n + 1);
-		rest = todo + strspn(todo, "/");
+		memcpy(pending, next, (size_t)n + 1);
+		rest = pending + strspn(pending, "/");
 		drop_component(done);
 		if (absolute)
 			*done = 0;
