@@ -170,7 +170,7 @@ check: $(BUILD)/zvm unit-tests guests asan-build fuzzers format-check
 asan-build:
 	$(MAKE) BUILD=$(BUILD)/asan SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined" HARDENING=-fPIE CFLAGS="-O1 -g -fno-omit-frame-pointer" unit-tests
 
-asan: asan-build
+asan: asan-build guests
 	tests/run --build $(BUILD) --only asan
 
 fuzz: fuzzers

@@ -74,19 +74,30 @@ class Mount:
         assert result.returncode == 0, result
         return self
 
+    def is_mounted(self):
+        """Also when its daemon is dead, where os.path.ismount says no."""
+        return any(line.split()[4] == str(self.at) for line in Path("/proc/self/mountinfo").read_text().splitlines())
+
     def unmount(self):
+        """The last readers may need a moment to be gone; a umount that goes on failing is a failure."""
         for _ in range(100):
-            if zvm("umount", str(self.at)).returncode == 0:
+            if not self.is_mounted():
+                return
+            last = zvm("umount", str(self.at))
+            if last.returncode == 0:
                 return
             time.sleep(0.05)
         subprocess.run(["umount", "-l", str(self.at)])
+        raise AssertionError(f"it could not be unmounted: {last}")
 
     def __enter__(self):
         return self.mount()
 
     def __exit__(self, *_):
-        self.unmount()
-        shutil.rmtree(self.root, ignore_errors=True)
+        try:
+            self.unmount()
+        finally:
+            shutil.rmtree(self.root, ignore_errors=True)
 
     def script(self, name, text, mode=0o755):
         path = self.scripts / name

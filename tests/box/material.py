@@ -193,7 +193,6 @@ def make_inputs():
         "dos": text[:4000].replace(b"\n", b"\r\n"),
         "tabs": text.replace(b"    ", b"\t"),
         "csv": table.encode(),
-        "tsv": table.replace(",", "\t").encode(),
         "columns": "\n".join(" ".join(f"{(i * k * 7919) % 997}" for k in (1, 2, 3)) for i in range(1, 200)).encode() + b"\n",
         "numbers": "".join(f"{(i * 48271) % 2147483647}\n" for i in range(1, 300)).encode(),
         "pairs": "".join(f"n{i} n{(i * 7) % 61 + i + 1}\n" for i in range(80)).encode(),

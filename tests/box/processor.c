@@ -33,13 +33,6 @@ static void cpuid(void)
 	}
 }
 
-static void xgetbv(void)
-{
-	unsigned low, high;
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	printf("%x %x\n", low, high);
-}
-
 #define DRAW(name)                                                                                    \
 	static void name(void)                                                                        \
 	{                                                                                             \
@@ -68,36 +61,11 @@ static void lsl(void)
 	printf("%x\n", limit);
 }
 
-static void tables(void)
-{
-	unsigned char global[16] = {0}, interrupts[16] = {0};
-	unsigned short local = 0, task = 0;
-	unsigned long status = 0;
-	__asm__ volatile("sgdt %0" : "=m"(global));
-	__asm__ volatile("sidt %0" : "=m"(interrupts));
-	__asm__ volatile("sldt %0" : "=m"(local));
-	__asm__ volatile("str %0" : "=m"(task));
-	__asm__ volatile("smsw %0" : "=r"(status));
-	for (int i = 0; i < 10; i++)
-		printf("%02x%02x ", global[i], interrupts[i]);
-	printf("%x %x %lx\n", local, task, status);
-}
-
 static void rdpmc(void)
 {
 	unsigned low, high;
 	__asm__ volatile("rdpmc" : "=a"(low), "=d"(high) : "c"(0));
 	printf("%x %x\n", low, high);
-}
-
-static void transaction(void)
-{
-	int begun = 0, status = -1;
-	for (int i = 0; i < 1000; i++) {
-		__asm__ volatile("xbegin 1f\n\tincl %1\n\txend\n1:" : "+a"(status), "+m"(begun) : : "memory");
-		status = -1;
-	}
-	printf("%d\n", begun);
 }
 
 /* --- libm --- */
@@ -157,8 +125,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*print)(void);
-	} all[] = {{"cpuid", cpuid}, {"xgetbv", xgetbv}, {"rdrand", rdrand}, {"rdseed", rdseed},      {"rdpid", rdpid},
-	           {"lsl", lsl},     {"tables", tables}, {"rdpmc", rdpmc},   {"xbegin", transaction}, {"libm", libm}};
+	} all[] = {{"cpuid", cpuid}, {"rdrand", rdrand}, {"rdseed", rdseed}, {"rdpid", rdpid},
+	           {"lsl", lsl},     {"rdpmc", rdpmc},   {"libm", libm}};
 	signal(SIGILL, fault);
 	signal(SIGSEGV, fault);
 	for (size_t i = 0; argc > 1 && i < sizeof all / sizeof *all; i++)

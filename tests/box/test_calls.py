@@ -192,7 +192,7 @@ def the_manual_has_the_table():
 
 # --- programs that look around ---
 
-# Words, and what must be in the output.
+# Words, and what must stand in the output, as words of their own: 1 is not in 16.
 LOOKING = [
     (["id"], "uid=1000(zvm) gid=1000(zvm) groups=1000(zvm)"),
     (["nproc"], "1"),
@@ -217,7 +217,8 @@ LOOKING = [
 def looks(words, wanted):
     result = run_script(*words)
     squeezed = re.sub(r"[ \t]+", " ", result.out.decode())
-    assert result.status == 0 and re.sub(r"[ \t]+", " ", wanted) in squeezed, result
+    pattern = re.escape(re.sub(r"[ \t]+", " ", wanted))
+    assert result.status == 0 and re.search(rf"(?<!\w){pattern}(?!\w)", squeezed), result
 
 
 for words, wanted in LOOKING:

@@ -49,8 +49,8 @@ def differs_but_not_in_the_box(guest, aspect):
 def the_counter(guest):
     words = differs_but_not_in_the_box(guest, "counter").split()
     a, b, c, d = map(int, words[:4])
-    # A microsecond for each question, one of them usleep's own; a millisecond for the sleep.
-    assert b - a == c - b and d - c == 1000 * (b - a) + 2 * (b - a) or d - c == 1001 * (b - a), words
+    # A microsecond for each question, one of them usleep's own where the C library asks; a millisecond for the sleep.
+    assert b - a == c - b and d - c in (1001 * (b - a), 1002 * (b - a)), words
     assert words[5] == b"0", words
 
 

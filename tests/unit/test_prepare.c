@@ -650,7 +650,7 @@ static void an_image_that_is_gone_or_damaged_is_made_anew(void **state)
 {
 	(void)state;
 	static const char *const commands[] = {
-	        "for f in objects/*/*; do xxhsum -H2 $f >/dev/null 2>&1; done; rm -f $(ls -t objects/*/* | head -n 1)",
+	        "rm -f $(ls -t objects/*/* | head -n 1)",
 	        "f=$(ls -t objects/*/* | head -n 1); chmod u+w $f; printf x | dd of=$f bs=1 seek=4096 conv=notrunc "
 	        "status=none",
 	};

@@ -653,13 +653,15 @@ static void be_an_ordinary_plain_launcher(void)
 	be_a_plain_launcher();
 }
 
+#define CANNOT_TELL 77
+
 /* User namespaces switched off for this child's children: their limit, in a namespace of its own, is 0. */
 static void be_without_user_namespaces(void)
 {
 	become_ordinary();
 	uid_t uid = geteuid();
 	if (unshare(CLONE_NEWUSER) < 0)
-		leave(0); /* they are off anyway, and the case before this one has shown it */
+		leave(CANNOT_TELL); /* they are off anyway */
 	char map[64];
 	snprintf(map, sizeof map, "%u %u 1\n", uid, uid);
 	int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
@@ -668,7 +670,7 @@ static void be_without_user_namespaces(void)
 	close(fd);
 	fd = open("/proc/sys/user/max_user_namespaces", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || write(fd, "0", 1) != 1)
-		leave(0); /* /proc is not ours to write here */
+		leave(CANNOT_TELL); /* /proc is not ours to write here */
 	int r = be_a_launcher(false);
 	if (r == 0 && (reports[ZVM_WALL_USER].stands || !reports[ZVM_WALL_USER].remedy[0]))
 		r = 42;
@@ -693,7 +695,15 @@ static void so_they_do_for_an_ordinary_user(void **state)
 		if (!reports[step].stands)
 			print_message("           %s: %s\n", reports[step].name, reports[step].reason);
 	assert_int_equal(status_of(be_an_ordinary_plain_launcher), 0);
-	assert_int_equal(status_of(be_without_user_namespaces), 0);
+}
+
+static void so_they_do_where_user_namespaces_are_switched_off(void **state)
+{
+	(void)state;
+	int status = status_of(be_without_user_namespaces);
+	if (status == CANNOT_TELL)
+		skip();
+	assert_int_equal(status, 0);
 }
 
 int main(void)
@@ -710,6 +720,7 @@ int main(void)
 	        cmocka_unit_test(a_zygote_has_no_privileges_left),
 	        cmocka_unit_test(the_launchers_walls_stand_or_say_why_not),
 	        cmocka_unit_test(so_they_do_for_an_ordinary_user),
+	        cmocka_unit_test(so_they_do_where_user_namespaces_are_switched_off),
 	};
 	reports =
 	        mmap(NULL, sizeof *reports * ZVM_WALL_COUNT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
