@@ -66,18 +66,26 @@ static void extend_size(struct opening *o, const struct zvm_handle *handle)
 	                           &data, 0);
 }
 
-static void reply_open(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info,
-                       struct zvm_handle *handle)
+/* No reader has it any more; whether it is freed here or by stream_done, which may still come, is settled under its
+ * lock. */
+static void let_go(struct zvm_mount *mount, struct zvm_handle *handle)
 {
+	pthread_mutex_lock(&handle->lock);
+	bool pending = handle->pending;
+	if (pending && handle->ticket && zvm_engine_abandon(mount->engine, handle->ticket))
+		pending = false; /* nobody will call back: it is ours to free */
+	handle->closed = true;
+	pthread_mutex_unlock(&handle->lock);
+	if (!pending)
+		zvm_handle_free(handle);
+}
+
+static void reply_open(fuse_req_t request, struct fuse_file_info *info, struct zvm_handle *handle)
+{
+	struct zvm_mount *mount = zvm_mount_of(request);
 	info->fh = (uint64_t)(uintptr_t)handle;
-	if (inode)
-		__atomic_add_fetch(&inode->open_count, 1, __ATOMIC_RELAXED);
-	if (fuse_reply_open(request, info) == 0)
-		return;
-	/* The reader is gone: no release will come. */
-	if (inode)
-		__atomic_sub_fetch(&inode->open_count, 1, __ATOMIC_RELAXED);
-	zvm_handle_free(handle);
+	if (fuse_reply_open(request, info)) /* the reader is gone: no release will come */
+		let_go(mount, handle);
 }
 
 static void open_result(struct opening *o, struct zvm_result *result)
@@ -102,7 +110,7 @@ static void open_result(struct opening *o, struct zvm_result *result)
 	o->info.keep_cache = !o->info.direct_io;
 	if (fresh && !o->info.direct_io)
 		extend_size(o, handle);
-	reply_open(o->request, o->inode, &o->info, handle);
+	reply_open(o->request, &o->info, handle);
 }
 
 static void stat_result(struct opening *o, struct zvm_result *result)
@@ -182,6 +190,7 @@ struct zvm_waiting_read {
 	struct zvm_handle *handle;
 	size_t size;
 	off_t offset;
+	bool interrupted; /* when it was not (or no more) among those that wait; under the handle's lock */
 };
 
 static void read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset);
@@ -220,6 +229,7 @@ static void on_read_interrupt(fuse_req_t request, void *context)
 			found = true;
 			break;
 		}
+	read->interrupted = !found;
 	pthread_mutex_unlock(&handle->lock);
 	if (!found)
 		return;
@@ -227,7 +237,7 @@ static void on_read_interrupt(fuse_req_t request, void *context)
 	free(read);
 }
 
-/* true: the read waits, and somebody else answers it. */
+/* true: the read is not the caller's to answer any more. */
 static bool wait_for_bytes(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset)
 {
 	if (!__atomic_load_n(&handle->pending, __ATOMIC_ACQUIRE)) /* no stream, or its run is over */
@@ -236,22 +246,26 @@ static bool wait_for_bytes(fuse_req_t request, struct zvm_handle *handle, size_t
 	if (!read)
 		return false;
 	*read = (struct zvm_waiting_read){.request = request, .handle = handle, .size = size, .offset = offset};
+	/* Called at once if the interrupt has come already: before the read can be found, so nobody has answered it. */
+	fuse_req_interrupt_func(request, on_read_interrupt, read);
 	pthread_mutex_lock(&handle->lock);
-	bool pending = handle->pending;
-	if (pending) {
+	bool waits = handle->pending && !read->interrupted;
+	if (waits) {
 		read->next = handle->waiting;
 		handle->waiting = read;
 	}
 	pthread_mutex_unlock(&handle->lock);
-	if (pending)
-		fuse_req_interrupt_func(request, on_read_interrupt, read);
-	else
-		free(read);
-	return pending;
+	if (waits) /* and may be answered and freed by now */
+		return true;
+	fuse_req_interrupt_func(request, NULL, NULL);
+	bool interrupted = read->interrupted;
+	free(read);
+	if (interrupted)
+		fuse_reply_err(request, EINTR);
+	return interrupted;
 }
 
-static void open_stream(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info,
-                        const struct zvm_target *target)
+static void open_stream(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target)
 {
 	struct zvm_handle *handle = zvm_handle_new();
 	struct zvm_ticket *ticket = NULL;
@@ -271,13 +285,12 @@ static void open_stream(fuse_req_t request, struct zvm_inode *inode, struct fuse
 		handle->ticket = ticket;
 	pthread_mutex_unlock(&handle->lock);
 	info->direct_io = 1;
-	info->nonseekable = 0;
-	reply_open(request, inode, info, handle);
+	reply_open(request, info, handle);
 }
 
 /* --- the operations --- */
 
-static void open_text(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info, char *text, size_t size)
+static void open_text(fuse_req_t request, struct fuse_file_info *info, char *text, size_t size)
 {
 	struct zvm_handle *handle = text ? zvm_handle_new() : NULL;
 	if (!handle) {
@@ -288,7 +301,7 @@ static void open_text(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 	handle->text = text;
 	handle->size = size;
 	info->direct_io = 1; /* made anew at each open; its size is not known before */
-	reply_open(request, inode, info, handle);
+	reply_open(request, info, handle);
 }
 
 static char *readme_text(const struct zvm_mount *mount, size_t *size)
@@ -329,34 +342,7 @@ static void open_object(fuse_req_t request, struct zvm_inode *inode, struct fuse
 	}
 	handle->own_fd = true;
 	info->keep_cache = 1;
-	reply_open(request, inode, info, handle);
-}
-
-/*
- * An inode that is bound already: if the store says at once that its result still is the answer, that is it; if it says
- * another, the name must be looked up anew. When it cannot say at once, the open waits like any other and compares at
- * the end.
- */
-static bool open_bound(fuse_req_t request, struct opening *o, const struct zvm_target *target)
-{
-	struct zvm_mount *mount = zvm_mount_of(request);
-	struct zvm_result *bound = zvm_inode_result(mount->inodes, o->inode), *now = NULL;
-	if (!bound)
-		return false;
-	bool known = zvm_engine_try(mount->engine, target, &now) == 0;
-	bool same = known && zvm_result_same(bound, now);
-	zvm_result_unref(bound);
-	if (!known)
-		return false;
-	if (same) {
-		open_result(o, now);
-	} else {
-		zvm_result_unref(now);
-		zvm_inode_detach(mount->inodes, o->inode);
-		fuse_reply_err(request, ESTALE);
-	}
-	free_opening(o);
-	return true;
+	reply_open(request, info, handle);
 }
 
 static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info)
@@ -370,7 +356,7 @@ static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 		return;
 	}
 	if (inode->tree == ZVM_TREE_STREAM) {
-		open_stream(request, inode, info, &target);
+		open_stream(request, info, &target);
 		return;
 	}
 	struct opening *o = new_opening(request, inode);
@@ -380,8 +366,7 @@ static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 	}
 	o->info = *info;
 	o->then = open_result;
-	if (!open_bound(request, o, &target))
-		start(o, &target);
+	start(o, &target);
 }
 
 void zvm_op_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
@@ -397,12 +382,12 @@ void zvm_op_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *i
 	switch (inode ? inode->kind : ZVM_INODE_ROOT) {
 	case ZVM_INODE_README:
 		text = readme_text(mount, &size);
-		open_text(request, inode, info, text, size);
+		open_text(request, info, text, size);
 		break;
 	case ZVM_INODE_STATS:
 		if (zvm_engine_stats_text(mount->engine, &text, &size))
 			text = NULL;
-		open_text(request, inode, info, text, size);
+		open_text(request, info, text, size);
 		break;
 	case ZVM_INODE_FILE: open_file(request, inode, info); break;
 	case ZVM_INODE_OBJECT: open_object(request, inode, info); break;
@@ -466,16 +451,7 @@ void zvm_op_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offse
 void zvm_op_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)
 {
 	struct zvm_handle *handle = (struct zvm_handle *)(uintptr_t)info->fh;
-	struct zvm_inode *inode = zvm_inode_of(number);
-	if (inode)
-		__atomic_sub_fetch(&inode->open_count, 1, __ATOMIC_RELAXED);
-	pthread_mutex_lock(&handle->lock);
-	bool pending = handle->pending;
-	if (pending && handle->ticket && zvm_engine_abandon(zvm_mount_of(request)->engine, handle->ticket))
-		pending = false; /* nobody will call back: it is ours to free */
-	handle->closed = true;
-	pthread_mutex_unlock(&handle->lock);
-	if (!pending)
-		zvm_handle_free(handle);
+	(void)number;
+	let_go(zvm_mount_of(request), handle);
 	fuse_reply_err(request, 0);
 }

@@ -6,13 +6,13 @@
  * name, and the next lookup makes a new one.
  *
  *   struct zvm_inode *inode = zvm_inode_get(table, ZVM_INODE_FILE, tree, spec, path);   // +1 lookup, found or new
- *   zvm_inode_bind(table, inode, result);
+ *   zvm_inode_bind(table, inode, result, &is_new);
  *   zvm_inode_detach(table, inode);
  *   zvm_inode_forget(table, inode, n);                                                   // -n lookups; freed at 0
  *
  * The inode number shown is a hash of the name and a nonce: the bound result's, or one picked at random that the result
  * computed through this inode will be given. So it is the same before and after computing, and after a remount.
- * Thread-safe; an inode is valid while the caller holds a lookup or an open handle of it.
+ * Thread-safe; an inode is valid while the caller holds a lookup of it, as the kernel does for every file that is open.
  */
 #ifndef ZVM_INODE_H
 #define ZVM_INODE_H
@@ -39,7 +39,6 @@ struct zvm_inode {
 	struct zvm_spec *spec; /* DIRECTORY (of a spec) and FILE */
 	char *path;            /* FILE, DIRECTORY: of the input; OBJECT: the digest */
 	uint64_t generation, nonce, number;
-	unsigned open_count; /* handles; atomic */
 	/* the table's own */
 	struct zvm_result *result; /* read with zvm_inode_result */
 	uint64_t lookups;
