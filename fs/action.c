@@ -11,13 +11,6 @@
 /* Eleven numbers and a digest of three; the shortest dependency has an empty path and no text. */
 #define DEPENDENCY_LEAST (14 * 8)
 
-static void put_digest(struct zvm_bytes *out, const struct zvm_digest *d)
-{
-	zvm_bytes_number(out, d->high);
-	zvm_bytes_number(out, d->low);
-	zvm_bytes_number(out, d->twin);
-}
-
 static void put_strings(struct zvm_bytes *out, const char *const *list)
 {
 	size_t n = 0;
@@ -33,14 +26,14 @@ int zvm_action_encode(const struct zvm_action *a, struct zvm_bytes *out)
 	zvm_bytes_string(out, ACTION_VERSION);
 	zvm_bytes_string(out, a->box_version);
 	zvm_bytes_string(out, a->script);
-	put_digest(out, &a->script_blob);
+	zvm_bytes_digest(out, &a->script_blob);
 	zvm_bytes_number(out, a->script_mode);
 	put_strings(out, a->arguments);
 	put_strings(out, a->environment);
 	zvm_bytes_number(out, a->limits.memory_bytes);
 	zvm_bytes_number(out, a->limits.output_bytes);
 	zvm_bytes_number(out, a->limits.wall_ms);
-	put_digest(out, &a->input_blob);
+	zvm_bytes_digest(out, &a->input_blob);
 	zvm_bytes_string(out, a->ok_statuses);
 	return out->error;
 }
@@ -87,7 +80,7 @@ static void put_dependency(struct zvm_bytes *out, const struct zvm_dependency *d
 	put_text(out, a->text);
 	zvm_bytes_number(out, a->elsewhere);
 	zvm_bytes_number(out, a->has_content);
-	put_digest(out, &a->digest);
+	zvm_bytes_digest(out, &a->digest);
 }
 
 static void put_list(struct zvm_bytes *out, char *const *list, unsigned count)
@@ -99,7 +92,7 @@ static void put_list(struct zvm_bytes *out, char *const *list, unsigned count)
 
 static void put_output(struct zvm_bytes *out, const struct zvm_output *o)
 {
-	put_digest(out, &o->digest);
+	zvm_bytes_digest(out, &o->digest);
 	zvm_bytes_number(out, o->size);
 }
 

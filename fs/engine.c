@@ -160,7 +160,7 @@ static struct zvm_result *trouble(const struct zvm_target *target, int error)
 	story->stages[0].name = strdup(target->spec->stages[0].words[0]);
 	story->stages[0].error = error;
 	story->stages[0].message = strdup(error == -ENOSPC ? "the store is full" : text);
-	return zvm_result_of_story(story, false, &result) == 0 ? result : NULL;
+	return zvm_result_of_story(story, &result) == 0 ? result : NULL;
 }
 
 static void answer(struct zvm_ticket *tickets, struct zvm_result *result)

@@ -62,7 +62,7 @@ struct zvm_engine {
 	unsigned boxes; /* in use, at most options.max_jobs */
 };
 
-/* story.c */
+/* result.c, info.c */
 struct zvm_story *zvm_story_new(const struct zvm_spec *spec, const char *input_name);
 void zvm_story_free(struct zvm_story *story);
 int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_size);
@@ -74,7 +74,7 @@ int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_
 int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd, struct zvm_result **ret);
 int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret);
 
-/* result.c: takes the story over, also when it fails. `input_error`: why not even the input was there. */
-int zvm_result_of_story(struct zvm_story *story, bool cached, struct zvm_result **ret);
+/* result.c: takes the story over, also when it fails. */
+int zvm_result_of_story(struct zvm_story *story, struct zvm_result **ret);
 
 #endif

@@ -475,13 +475,12 @@ int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, 
 	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
 	if (!story)
 		return -ENOMEM;
-	unsigned long before = atomic_load(&engine->counters.misses);
 	int r = compute_stages(engine, target, cancel_fd, story);
 	if (r) {
 		zvm_story_free(story);
 		return r;
 	}
-	return zvm_result_of_story(story, atomic_load(&engine->counters.misses) == before, ret);
+	return zvm_result_of_story(story, ret);
 }
 
 static int quick_stages(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_story *story)
@@ -519,7 +518,7 @@ int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bo
 		zvm_story_free(story);
 		return r;
 	}
-	r = zvm_result_of_story(story, true, ret);
+	r = zvm_result_of_story(story, ret);
 	if (r == 0 && count)
 		atomic_fetch_add(&engine->counters.hits, target->spec->stage_count);
 	return r;

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "engine_internal.h"
@@ -92,8 +93,8 @@ struct zvm_result *zvm_result_summary(struct zvm_result *result, bool with_info)
 
 bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b)
 {
-	return a->error == b->error && a->nonce == b->nonce && a->failed == b->failed && a->out_size == b->out_size &&
-	       zvm_digest_equal(&a->out_digest, &b->out_digest);
+	return a->error == b->error && a->identity == b->identity && a->failed == b->failed &&
+	       a->out_size == b->out_size && zvm_digest_equal(&a->out_digest, &b->out_digest);
 }
 
 /* --- err/ --- */
@@ -150,6 +151,28 @@ static int collect_errors(struct zvm_story *story, struct zvm_result *result)
 
 /* --- the whole --- */
 
+/* What tells one run of a stage from another: a reader's inode may have given two of them the same nonce. */
+static void identify_stage(struct zvm_bytes *to, const struct zvm_stage_story *stage)
+{
+	const struct zvm_record *record = stage->record;
+	zvm_bytes_digest(to, &stage->script->digest);
+	zvm_bytes_digest(to, &stage->input);
+	zvm_bytes_digest(to, &record->out.digest);
+	zvm_bytes_digest(to, &record->err.digest);
+	zvm_bytes_number(to, record->nonce);
+	zvm_bytes_number(to, (uint64_t)record->computed_at);
+	zvm_bytes_number(to, record->wall_us);
+}
+
+static int identify(const struct zvm_story *story, struct zvm_result *result)
+{
+	zvm_autobytes struct zvm_bytes runs = {0};
+	for (unsigned i = 0; i < story->stage_count; i++)
+		identify_stage(&runs, &story->stages[i]);
+	result->identity = XXH3_64bits(runs.data, runs.size);
+	return runs.error;
+}
+
 static void take_verdict(const struct zvm_story *story, struct zvm_result *result)
 {
 	for (unsigned i = 0; i < story->stage_count; i++) {
@@ -161,7 +184,6 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 		if (!stage->record)
 			return;
 		result->script_mode &= stage->script->st.st_mode | stage->script->st.st_mode << 2;
-		result->nonce = result->nonce * 0x9e3779b97f4a7c15ull + stage->record->nonce;
 		result->computed_at = stage->record->computed_at;
 		if (stage->record->failed || !result->failed) {
 			result->exit_status = stage->record->exit_status;
@@ -169,7 +191,7 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 		}
 		result->failed |= stage->record->failed;
 	}
-	/* A single stage's nonce is what the reader's inode was promised. */
+	/* If the last stage was computed now, that is the nonce which the reader's inode was promised. */
 	result->nonce = story->stages[story->stage_count - 1].record->nonce;
 }
 
@@ -182,11 +204,14 @@ static int fill(struct zvm_story *story, struct zvm_result *result)
 		result->out_digest = last->record->out.digest;
 		result->out_size = last->record->out.size;
 		result->out_fd = zvm_steal_fd(&last->outputs.out_fd);
+		int r = identify(story, result);
+		if (r)
+			return r;
 	}
 	return collect_errors(story, result);
 }
 
-int zvm_result_of_story(struct zvm_story *story, bool cached, struct zvm_result **ret)
+int zvm_result_of_story(struct zvm_story *story, struct zvm_result **ret)
 {
 	struct zvm_result *result = calloc(1, sizeof *result);
 	if (!result) {
@@ -196,7 +221,6 @@ int zvm_result_of_story(struct zvm_story *story, bool cached, struct zvm_result 
 	result->references = 1;
 	result->out_fd = result->err_fd = -1;
 	result->story = story;
-	result->cached = cached;
 	int r = fill(story, result);
 	if (r) {
 		zvm_result_unref(result);

@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zvm/digest.h>
 
 struct zvm_bytes {
 	unsigned char *data;
@@ -100,6 +101,13 @@ static inline void zvm_bytes_string(struct zvm_bytes *b, const char *s)
 }
 
 /* The first error is the one that stays: data is not damaged because there was no memory to read it. */
+static inline void zvm_bytes_digest(struct zvm_bytes *b, const struct zvm_digest *d)
+{
+	zvm_bytes_number(b, d->high);
+	zvm_bytes_number(b, d->low);
+	zvm_bytes_number(b, d->twin);
+}
+
 static inline void zvm_reader_fail(struct zvm_reader *r, int error)
 {
 	if (!r->error)

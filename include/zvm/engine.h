@@ -6,7 +6,7 @@
  *   struct zvm_target target = {.spec = spec, .input_fd = fd}; // input_fd: open regular file of the host
  *   if (zvm_engine_peek(engine, &target, &result) == 0) ...    // a valid stored result; never runs, never blocks
  *   r = zvm_engine_request(engine, &target, done, context, &ticket);
- *   ... done(context, error, result) is called once, from a worker, unless abandoned first
+ *   ... done(context, result) is called once, from a worker, unless abandoned first
  *   zvm_engine_abandon(engine, ticket);                        // the reader was interrupted
  *
  * Single flight: requests for the same target in the same state of script and input join one job; different names
@@ -64,9 +64,9 @@ struct zvm_result {
 	 */
 	int error;
 	bool failed;
-	bool cached; /* this answer came from the store */
-	uint64_t nonce;
-	int out_fd; /* stored stdout, read-only; owned by the result */
+	uint64_t nonce;    /* of the record of the last stage: what the inode number is made of */
+	uint64_t identity; /* a hash of which runs these are, all stages included */
+	int out_fd;        /* stored stdout, read-only; owned by the result */
 	int err_fd; /* stderr of all stages in order, then our own line if there is one to say; a stored object or memfd
 	             */
 	uint64_t out_size, err_size;
@@ -90,20 +90,19 @@ struct zvm_result *zvm_result_summary(struct zvm_result *result, bool with_info)
 
 struct zvm_result *zvm_result_ref(struct zvm_result *result);
 void zvm_result_unref(struct zvm_result *result);
-/* The same run of the same action: an inode bound to one may serve the other. */
+/* The same runs of the same actions, in every stage: an inode bound to one may serve the other. */
 bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b);
 
 int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine **ret);
-/* Kills what runs, answers every waiting ticket with -EIO, joins the workers. */
+/* Kills what runs, answers every waiting ticket with -EINTR, joins the workers. */
 void zvm_engine_close(struct zvm_engine *engine);
 
 /* Is there such a script? 0 with its stat, -ENOENT, -EACCES. `name` is a stage's words[0]; *ret_fd may be NULL. */
 int zvm_engine_find_script(struct zvm_engine *engine, const char *name, struct stat *ret_stat, int *ret_fd);
 
 /*
- * A valid stored result, without running anything and without reading contents: 0, -ENOENT (none, or unknown without
- * reading), or what makes a run impossible (-ENOENT for the script is told apart by zvm_engine_find_script). *ret is
- * the caller's reference. Counts neither as hit nor as miss.
+ * A valid stored result, without running anything and without reading contents: 0, -ENOENT (none, unknown without
+ * reading, or impossible). *ret is the caller's reference. Counts neither as hit nor as miss.
  */
 int zvm_engine_peek(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret);
 

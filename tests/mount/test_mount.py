@@ -491,6 +491,19 @@ def a_change_behind_a_held_name():
 
 
 @test
+def every_stage_counts():
+    """err/ and info/ of a pipeline follow a changed input even where what the last stage is given stays the same"""
+    with Mount() as m:
+        m.script("same.sh", "#!/bin/sh\nread line\necho $line >&2\necho same\n")
+        for text in ("one", "two and more"):
+            m.put("x", f"{text}\n".encode())
+            assert m.read("run/same.sh | wc/x").split() == [b"1", b"1", b"5"]
+            assert m.read("err/same.sh | wc/x") == f"{text}\n".encode()
+            info = json.loads(m.read("info/same.sh | wc/x"))
+            assert info["stages"][0]["input_digest"] == subprocess.run(["xxh128sum", m.inputs / "x"], capture_output=True, check=True, text=True).stdout.split()[0]
+
+
+@test
 def results_hold_no_descriptors():
     """many results that the kernel remembers cost the daemon no open file"""
     with Mount() as m:

@@ -34,7 +34,7 @@ static struct zvm_result *result(uint64_t nonce)
 {
 	struct zvm_result *r = calloc(1, sizeof *r);
 	assert_non_null(r);
-	*r = (struct zvm_result){.nonce = nonce, .out_fd = -1, .err_fd = -1, .references = 1};
+	*r = (struct zvm_result){.nonce = nonce, .identity = nonce, .out_fd = -1, .err_fd = -1, .references = 1};
 	return r;
 }
 
@@ -257,7 +257,7 @@ static void many_threads_may_look_bind_and_forget(void **state)
 	struct zvm_result results[3];
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
-		results[i] = (struct zvm_result){.nonce = i + 1, .out_fd = -1, .err_fd = -1, .references = 1};
+		results[i] = (struct zvm_result){.nonce = i + 1, .identity = i + 1, .out_fd = -1, .err_fd = -1, .references = 1};
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work, results), 0);
 	for (int i = 0; i < 4; i++) {
