@@ -187,21 +187,25 @@ static unsigned deciding_stage(const struct zvm_story *story)
 	return decides;
 }
 
+/* A pipeline did, used and left unproven what any of its stages did. */
 static void add_uses(json_t *whole, const struct zvm_story *story)
 {
+	static const char *const lists[] = {"dependencies", "refused", "unproven"};
 	static const char *const sums[] = {"wall_us", "cpu_us", "system_calls"};
 	json_t *stages = json_array();
 	const struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
 	json_int_t totals[3] = {0, 0, 0};
 	json_object_clear(json_object_get(whole, "script"));
 	json_object_del(whole, "script");
-	json_array_clear(json_object_get(whole, "dependencies"));
-	json_array_clear(json_object_get(whole, "refused"));
+	for (size_t k = 0; k < 3; k++)
+		json_array_clear(json_object_get(whole, lists[k]));
 	for (unsigned i = 0; i < story->stage_count; i++) {
 		json_t *stage = json_object();
 		set_stage(stage, &story->stages[i]);
-		json_array_extend(json_object_get(whole, "dependencies"), json_object_get(stage, "dependencies"));
-		json_array_extend(json_object_get(whole, "refused"), json_object_get(stage, "refused"));
+		for (size_t k = 0; k < 3; k++)
+			json_array_extend(json_object_get(whole, lists[k]), json_object_get(stage, lists[k]));
+		if (json_is_true(json_object_get(stage, "not_vetted")))
+			set(whole, "not_vetted", json_true());
 		for (size_t k = 0; k < 3; k++)
 			totals[k] += json_integer_value(json_object_get(stage, sums[k]));
 		json_array_append_new(stages, stage);

@@ -157,6 +157,8 @@ def information():
         told = {what: json.loads(m.read(f"info/instructions {what}/a")) for what in ("cpuid", "anonymous-later", "private-later", "by-hand-later")}
         assert told["cpuid"]["unproven"] == ["/script/instructions: 3"], told["cpuid"]
         assert {what: t["not_vetted"] for what, t in told.items()} == {"cpuid": False, "anonymous-later": True, "private-later": True, "by-hand-later": False}
+        pipeline = json.loads(m.read("info/instructions anonymous-later | cat/a"))
+        assert pipeline["not_vetted"] is True and pipeline["unproven"] == ["/script/instructions: 3"], "a later stage hides what an earlier one did"
         digest = json.loads(m.read("info/sha256sum/a"))
         assert digest["not_vetted"] is False and isinstance(digest["unproven"], list)
         paths = [d["path"] for d in told["cpuid"]["dependencies"]]
