@@ -367,6 +367,7 @@ static int start_threads(struct zvm_engine *engine)
 	int r = pthread_create(&engine->reaper, NULL, reaper_main, engine);
 	if (r)
 		return -r;
+	engine->reaping = true;
 	for (; engine->worker_count < wanted; engine->worker_count++) {
 		r = pthread_create(&engine->workers[engine->worker_count], NULL, worker_main, engine);
 		if (r && !engine->worker_count)
@@ -424,7 +425,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 	pthread_mutex_unlock(&engine->lock);
 	for (unsigned i = 0; i < engine->worker_count; i++)
 		pthread_join(engine->workers[i], NULL);
-	if (engine->worker_count)
+	if (engine->reaping)
 		pthread_join(engine->reaper, NULL);
 	free(engine->workers);
 	zvm_scripts_close(engine->scripts);

@@ -54,7 +54,7 @@ struct zvm_engine {
 	struct zvm_flight *flights, *queue_first, *queue_last;
 	pthread_t *workers, reaper;
 	unsigned worker_count;
-	bool closing;
+	bool reaping, closing; /* reaping: the reaper runs, and has to be joined */
 	/* job.c */
 	pthread_mutex_t action_lock;
 	pthread_cond_t action_done;
