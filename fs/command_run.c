@@ -197,12 +197,9 @@ static void answered(void *context, struct zvm_result *result)
 	pthread_mutex_unlock(&wait->lock);
 }
 
-static volatile sig_atomic_t killed_by;
-
 /* The box dies with us: the launcher reads the end of its socket and kills it. */
 static void on_signal(int number)
 {
-	killed_by = number;
 	_exit(128 + number);
 }
 

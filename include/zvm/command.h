@@ -19,13 +19,8 @@ int zvm_command_mount(int argc, char **argv);
 int zvm_command_umount(int argc, char **argv);
 int zvm_command_run(int argc, char **argv);
 int zvm_command_stats(int argc, char **argv);
-int zvm_command_gc(int argc, char **argv);
-int zvm_command_fsck(int argc, char **argv);
 int zvm_command_vet(int argc, char **argv);
 int zvm_command_doctor(int argc, char **argv);
-int zvm_command_explain(int argc, char **argv);
-int zvm_command_verify(int argc, char **argv);
-int zvm_command_warm(int argc, char **argv);
 
 /* stderr, prefixed "zvm NAME: "; the one place that commands complain through. Returns `status`, so `return
  * zvm_complain(...)`. */
