@@ -37,7 +37,8 @@ struct options {
 
 static void print_help(void)
 {
-	puts("usage: zvm run [--no-cache] [--store DIR] [--scripts DIR]... [--stats] [--trace FILE] SPEC [<INPUT]\n"
+	puts("usage: zvm run [--no-cache] [--store DIR] [--scripts DIR]... [--stats] [--trace FILE] [--pool N] SPEC "
+	     "[<INPUT]\n"
 	     "       zvm run --verify N [--store DIR] [--scripts DIR]... SPEC [<INPUT]\n\n"
 	     "Runs SPEC (\"sort | uniq -c\", \"count.py -v\", \"./count.py\") once in a box, with standard input as "
 	     "its input.\n"
@@ -47,11 +48,12 @@ static void print_help(void)
 	     "  --scripts DIR    look scripts up here, before /usr/local/bin, /usr/bin and /bin; may be repeated\n"
 	     "  --stats          print the counters to stderr afterwards\n"
 	     "  --trace FILE     write a line for each system call to FILE; implies --no-cache\n"
-	     "  --pool N         keep N boxes waiting, for the stages of a pipeline (default: 1)\n"
-	     "  --verify N       run it N times under different circumstances and compare output, exit status and\n"
-	     "                   system calls; print the output once if all agree, else where they part\n\n"
-	     "Exit status: the program's; 124 time limit, 125 zvm failed or the runs of --verify differ, 126 not "
-	     "runnable,\n127 not found, 128+n signal n.");
+	     "  --pool N         keep N boxes waiting, for the stages of a pipeline (0 to 16; default: 1)\n"
+	     "  --verify N       run it N times (2 to 1000) under different circumstances and compare output,\n"
+	     "                   exit status and system calls; print the output once if all agree, else where they "
+	     "part\n\n"
+	     "Exit status: the program's; 124 time limit, 125 no result otherwise, zvm failed or the runs of --verify\n"
+	     "differ, 126 not runnable, 127 not found, 128+n signal n.");
 }
 
 /* "./count.py -v" names a file: its directory becomes the scripts directory. */

@@ -10,8 +10,8 @@
 int zvm_command_umount(int argc, char **argv)
 {
 	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
-		puts("usage: zvm umount MOUNTPOINT\n\nUnmounts a zvm; runs under way are killed. Also cleans up after "
-		     "one that died.");
+		puts("usage: zvm umount MOUNTPOINT\n\n"
+		     "Unmounts a zvm that nobody uses or waits in. Also cleans up after one that died.");
 		return 0;
 	}
 	if (argc != 2 || *argv[1] == '-')
