@@ -19,7 +19,6 @@
 #include "derived.h"
 #include "store_internal.h"
 
-#define OLD_ENOUGH_S 2
 #define QUICK_MAX (16u << 20)
 #define TABLE_MAX 262144
 #define FILE_MAX_BYTES (64u << 20)
@@ -144,13 +143,6 @@ void zvm_blobs_close(struct zvm_blobs *blobs)
 	free(blobs);
 }
 
-static bool old_enough(const struct stat *st)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return st->st_mtim.tv_sec + OLD_ENOUGH_S < now.tv_sec && st->st_ctim.tv_sec + OLD_ENOUGH_S < now.tv_sec;
-}
-
 int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_digest *ret)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
@@ -206,7 +198,7 @@ static int snapshot(struct zvm_blobs *blobs, int fd, const struct stat *before, 
 {
 	struct stat after;
 	int r = zvm_store_put_file(blobs->store, fd, ret, ret_size);
-	if (r == 0 && fstat(fd, &after) == 0 && old_enough(before)) {
+	if (r == 0 && fstat(fd, &after) == 0 && zvm_old_enough(before)) {
 		struct zvm_file_identity a = zvm_file_identity(before), b = zvm_file_identity(&after);
 		if (!memcmp(&a, &b, sizeof a) && (uint64_t)after.st_size == *ret_size)
 			learn(blobs, &after, ret);

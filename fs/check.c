@@ -28,7 +28,6 @@
 #include "store_internal.h"
 
 #define REMEMBERED_MAX 65536
-#define OLD_ENOUGH_S 2
 #define COVER_BACK 64
 
 struct remembered {
@@ -183,18 +182,11 @@ static struct remembered *new_remembered(const struct key *key, const struct zvm
 	return r;
 }
 
-static bool old_enough(const struct stat *st)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return st->st_mtim.tv_sec + OLD_ENOUGH_S < now.tv_sec && st->st_ctim.tv_sec + OLD_ENOUGH_S < now.tv_sec;
-}
-
 /* `st` was taken before the question was asked: a change in between shows the next time. */
 static void remember(struct zvm_checks *checks, const struct key *key, const struct stat *st,
                      const struct zvm_answer *answer)
 {
-	struct remembered *r = old_enough(st) ? new_remembered(key, answer) : NULL;
+	struct remembered *r = zvm_old_enough(st) ? new_remembered(key, answer) : NULL;
 	if (!r)
 		return;
 	r->id = zvm_file_identity(st);

@@ -65,6 +65,8 @@ struct zvm_engine {
 /* result.c, info.c */
 struct zvm_story *zvm_story_new(const struct zvm_spec *spec, const char *input_name);
 void zvm_story_free(struct zvm_story *story);
+/* The line that is ours to say about a stage, or NULL. */
+const char *zvm_stage_line(const struct zvm_stage_story *stage);
 int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_size);
 
 /*

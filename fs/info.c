@@ -145,11 +145,6 @@ static json_t *limits(const struct zvm_limits *l)
 	return object;
 }
 
-static const char *message_of(const struct zvm_stage_story *s)
-{
-	return s->message ? s->message : s->record ? s->record->message : NULL;
-}
-
 static void set_stage(json_t *object, const struct zvm_stage_story *s)
 {
 	json_t *dependencies = json_array(), *script = json_object();
@@ -157,8 +152,8 @@ static void set_stage(json_t *object, const struct zvm_stage_story *s)
 	set_record(object, s->record);
 	if (s->error)
 		set(object, "error", json_string(strerrorname_np(-s->error) ? strerrorname_np(-s->error) : "EIO"));
-	if (message_of(s))
-		set(object, "message", text(message_of(s)));
+	if (zvm_stage_line(s))
+		set(object, "message", text(zvm_stage_line(s)));
 	set(script, "path", s->script ? text(s->script->guest_path) : text(s->name));
 	if (s->script)
 		set(script, "digest", digest(&s->script->digest));

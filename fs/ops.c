@@ -9,7 +9,8 @@
  * follows for a stat, for permissions, and for a read to the end; it looks whether there is a result by now. OPEN
  * compares once more, for there are ways to open without a walk.
  *
- * Handlers never wait: what takes time is answered from an engine thread (ops_open.c).
+ * Handlers do not wait for runs or for the host's files: that is answered from an engine thread (ops_open.c). They do
+ * read a stored object once, when this process first uses it, to check it.
  */
 #include "ops.h"
 #include <errno.h>

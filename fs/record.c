@@ -19,7 +19,6 @@
 #include <zvm/record.h>
 #include "check.h"
 #include "content.h"
-#include "record_internal.h"
 #include "store_internal.h"
 
 #define MAGIC 0x3164726f63657276ull
@@ -177,7 +176,8 @@ static int decode_file(const unsigned char *data, size_t size, const struct zvm_
 	return in.error || in.left ? -EBADMSG : zvm_record_decode(record, record_size, ret);
 }
 
-int zvm_record_read_file(int directory, const char *name, const struct zvm_bytes *action, struct zvm_record **ret)
+/* 0; -ENOENT: of another action than `action` (NULL: any will do); -EBADMSG: damaged; other -errno. */
+static int read_file(int directory, const char *name, const struct zvm_bytes *action, struct zvm_record **ret)
 {
 	zvm_autofree unsigned char *data = NULL;
 	size_t size = 0;
@@ -233,7 +233,7 @@ static int read_directory(struct zvm_records *records, int fd, const struct addr
 		struct zvm_record *record;
 		if (!parse_number(d->d_name, &number))
 			continue;
-		int r = zvm_record_read_file(fd, d->d_name, &address->action, &record);
+		int r = read_file(fd, d->d_name, &address->action, &record);
 		if (r == 0)
 			add_variant(c, number, record);
 		else if (r == -EBADMSG)

@@ -99,7 +99,7 @@ bool zvm_result_same(const struct zvm_result *a, const struct zvm_result *b)
 
 /* --- err/ --- */
 
-static const char *line_of(const struct zvm_stage_story *stage)
+const char *zvm_stage_line(const struct zvm_stage_story *stage)
 {
 	return stage->message ? stage->message : stage->record ? stage->record->message : NULL;
 }
@@ -120,7 +120,7 @@ static int append_stderr(const struct zvm_stage_story *stage, int to)
 
 static bool is_plain(const struct zvm_story *story)
 {
-	return story->stage_count == 1 && story->stages[0].record && !line_of(&story->stages[0]);
+	return story->stage_count == 1 && story->stages[0].record && !zvm_stage_line(&story->stages[0]);
 }
 
 /* Every stage's stderr in order, and behind each a line of ours if there is something to say. */
@@ -139,7 +139,7 @@ static int collect_errors(struct zvm_story *story, struct zvm_result *result)
 		int r = stage->record ? append_stderr(stage, fd) : 0;
 		if (r)
 			return r;
-		if (line_of(stage) && dprintf(fd, "zvm: %s\n", line_of(stage)) < 0)
+		if (zvm_stage_line(stage) && dprintf(fd, "zvm: %s\n", zvm_stage_line(stage)) < 0)
 			return -EIO;
 		if (stage->error)
 			break;

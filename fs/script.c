@@ -32,7 +32,7 @@ struct zvm_scripts {
 	struct zvm_blobs *blobs;
 	struct place *places;
 	unsigned count;
-	pthread_mutex_t lock; /* around known and references */
+	pthread_mutex_t lock; /* around known */
 	struct known *known;
 };
 

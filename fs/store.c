@@ -2,10 +2,10 @@
  * The store's objects.
  *
  * How an object comes to be: its bytes are written to an unnamed file below tmp/ (O_TMPFILE, so a crash leaves nothing;
- * where the filesystem cannot, a file with a name that nobody else has, which gc sweeps). Committing hashes them, makes
- * the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by byte: equal
- * means shared, different means a twin, and the next number is tried. So equal names are equal bytes, whoever chose
- * them. A number that has become free below a twin is not given away again: what it once named may still be meant
+ * where the filesystem cannot, a file with a name that nobody else has, left there by a crash). Committing hashes them,
+ * makes the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by byte:
+ * equal means shared, different means a twin, and the next number is tried. So equal names are equal bytes, whoever
+ * chose them. A number that has become free below a twin is not given away again: what it once named may still be meant
  * somewhere, and would be taken for the twin.
  *
  * What a crash can do: a name may survive a power loss whose bytes did not. We do not sync (a cold result would cost a

@@ -1,4 +1,4 @@
-/* Inside the store: shared by store.c, blob.c, check.c and record.c. */
+/* Inside the store: shared by store.c, blob.c, check.c, derived.c and record.c. */
 #ifndef ZVM_FS_STORE_INTERNAL_H
 #define ZVM_FS_STORE_INTERNAL_H
 
@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <uthash.h>
 #include <zvm/store.h>
@@ -23,6 +25,17 @@ static inline struct zvm_file_identity zvm_file_identity(const struct stat *st)
 	return (struct zvm_file_identity){st->st_dev,         st->st_ino,          (uint64_t)st->st_size,
 	                                  st->st_mtim.tv_sec, st->st_mtim.tv_nsec, st->st_ctim.tv_sec,
 	                                  st->st_ctim.tv_nsec};
+}
+
+#define ZVM_OLD_ENOUGH_S 2
+
+/* Whether its identity can be trusted: a file that was written just now may be written again within one tick of its
+ * times, and look the same. */
+static inline bool zvm_old_enough(const struct stat *st)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return st->st_mtim.tv_sec + ZVM_OLD_ENOUGH_S < now.tv_sec && st->st_ctim.tv_sec + ZVM_OLD_ENOUGH_S < now.tv_sec;
 }
 
 struct zvm_verified {

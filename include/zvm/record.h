@@ -9,7 +9,7 @@
  * and whose objects are there.
  *
  *   struct zvm_record *record;
- *   int r = zvm_record_find(records, &action, view, &record);   // 0, or -ENOENT: run it
+ *   int r = zvm_record_find(records, &action, view, &record, &outputs);   // 0, or -ENOENT: run it
  *   r = zvm_record_save(records, &action, &fresh);
  *   zvm_record_free(record);
  *
@@ -83,7 +83,10 @@ struct zvm_outputs {
 
 int zvm_record_find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
                     struct zvm_record **ret, struct zvm_outputs *ret_outputs);
-/* As find, but never reads file contents: -EAGAIN if telling would need to. For use where blocking is not allowed. */
+/*
+ * As find, but reads no file of the host: -EAGAIN if telling would need to. For use where waiting is not wanted; an
+ * object that this process has not used yet is still read once, to check it.
+ */
 int zvm_record_find_quick(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
                           struct zvm_record **ret, struct zvm_outputs *ret_outputs);
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record);

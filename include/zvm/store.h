@@ -59,7 +59,8 @@ void zvm_store_make_spares(struct zvm_store *store);
 int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size);
 /* Both in one for bytes in memory. */
 int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct zvm_digest *ret);
-/* A snapshot of an open regular file (reflink, else copy) as an object; -EAGAIN never: the copy is what counts. */
+/* A snapshot of an open regular file (reflink, else copy) as an object: the copy is what counts, whatever becomes of
+ * the file. */
 int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size);
 
 int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, uint64_t *ret_size);
