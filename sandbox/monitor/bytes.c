@@ -358,9 +358,11 @@ s64 call_lseek(const u64 *a)
 	}
 	if (offset < 0)
 		return -EINVAL;
-	if (d->kind == KIND_DIRECTORY && offset == 0 && d->page != NO_INDEX) { /* rewinddir: look again */
-		pages_give(d->page, d->page_count);
+	if (d->kind == KIND_DIRECTORY && offset == 0 && d->listed) { /* rewinddir: look again */
+		if (d->page != NO_INDEX)
+			pages_give(d->page, d->page_count);
 		d->page = NO_INDEX;
+		d->size = 0;
 		d->listed = false;
 	}
 	d->offset = (u64)offset;

@@ -153,11 +153,16 @@ static int take_listing(struct description *d)
 		fine = add_node_entries(&w, d->node);
 	else
 		fine = add_proc(&w, string_at(d->path));
+	if (!fine) {
+		if (w.page != NO_INDEX)
+			pages_give(w.page, w.page_count);
+		return -ENOMEM;
+	}
 	d->page = w.page;
 	d->page_count = w.page_count;
 	d->size = w.size;
 	d->listed = true;
-	return fine ? 0 : -ENOMEM;
+	return 0;
 }
 
 /* The entry at byte `at` of the listing; its size, 0 at the end. Positions 0 and 1 are "." and "..", the listing begins

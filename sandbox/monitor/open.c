@@ -69,6 +69,14 @@ static s64 refuse_node(const struct node *node, u32 flags)
 	return type == S_IFCHR && node->device == DEVICE_TTY ? -ENXIO : 0;
 }
 
+static s64 truncate_on_open(u32 index, u32 flags)
+{
+	const struct node *node = node_at(index);
+	if (!(flags & O_TRUNC) || (flags & O_PATH) || (node->mode & S_IFMT) != S_IFREG)
+		return 0;
+	return (node->seals & F_SEAL_SHRINK) && node->size ? -EPERM : data_resize(index, 0);
+}
+
 static s64 describe_node(u32 index, u32 flags, u32 *description)
 {
 	struct node *node = node_at(index);
@@ -102,12 +110,10 @@ static s64 open_node(const struct place *place, u32 flags, u32 mode, u32 *descri
 		if (r)
 			return r;
 	} else {
-		struct node *node = node_at(index);
-		r = refuse_node(node, flags);
+		r = refuse_node(node_at(index), flags);
+		r = r ? r : truncate_on_open(index, flags);
 		if (r)
 			return r;
-		if ((flags & O_TRUNC) && !(flags & O_PATH) && (node->mode & S_IFMT) == S_IFREG)
-			data_resize(index, 0);
 	}
 	node_at(index)->references++;
 	r = describe_node(index, flags, description);
@@ -243,10 +249,11 @@ static s64 open_again(u32 index, u32 flags, u32 mode, u32 *description)
 		return -ENOTDIR;
 	if (d->node != NO_INDEX) {
 		s64 r = refuse_node(node_at(d->node), flags);
-		if (r == 0 && (flags & O_TRUNC) && !(flags & O_PATH) && d->kind == KIND_NODE)
-			data_resize(d->node, 0);
+		r = r ? r : truncate_on_open(d->node, flags);
 		return r ? r : describe_node(d->node, flags, description);
 	}
+	if ((d->mode & S_IFMT) == S_IFLNK) /* itself, not where it leads: that may be here again */
+		return flags & O_PATH ? share(index, description) : -ELOOP;
 	if (d->path != NO_INDEX) {
 		struct place place;
 		int r = place_find_path(string_at(d->path), FOLLOW, &place);

@@ -190,6 +190,13 @@ static void listing(void)
 	IS("rmdir of an empty one", rmdir("list"), 0);
 	FAILS("a directory that is gone", syscall(SYS_getdents64, fd, buffer, sizeof buffer), ENOENT);
 	close(fd);
+
+	NEED(mkdir("empty", 0755) == 0);
+	fd = open("empty", O_RDONLY | O_DIRECTORY);
+	IS("a directory without names", count_names(fd, 4096), 2);
+	close(open("empty/new", O_CREAT | O_WRONLY, 0644));
+	IS("shows the first one when it is listed again", (lseek(fd, 0, SEEK_SET), count_names(fd, 4096)), 3);
+	close(fd);
 }
 
 static void reading(void)
@@ -423,6 +430,12 @@ static void opening(void)
 	int second = open(again, O_RDONLY);
 	IS("and can be opened through /proc", read(second, text, 1), 1);
 	close(second);
+	second = open(again, O_PATH | O_NOFOLLOW);
+	NEED(second >= 0 && dup2(second, fd) == fd);
+	FAILS("a link of /proc that leads to itself", open(again, O_RDONLY), ELOOP);
+	close(second);
+	IS("is but a place", (second = open(again, O_PATH)) >= 0, 1);
+	close(second);
 	close(fd);
 	close(directory);
 }
@@ -574,6 +587,19 @@ static void sealing(void)
 	HOLDS("its name is in /proc", !strcmp(target, "/memfd:plain (deleted)"));
 	struct stat st;
 	IS("it has no links", (fstat(plain, &st), st.st_nlink), 0);
+	close(fd);
+	close(plain);
+
+	fd = memfd_create("kept", MFD_ALLOW_SEALING);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	NEED(write(fd, "x", 1) == 1);
+	close(open(link, O_RDWR | O_TRUNC));
+	IS("an open may empty a file", (fstat(fd, &st), st.st_size), 0);
+	NEED(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) == 0);
+	IS("also one that is sealed against shrinking, if it is empty", (plain = open(link, O_RDWR | O_TRUNC)) >= 0, 1);
+	NEED(write(plain, "kept", 4) == 4);
+	FAILS("but no other", open(link, O_RDWR | O_TRUNC), EPERM);
+	IS("which keeps what it has", (fstat(fd, &st), st.st_size), 4);
 	close(fd);
 	close(plain);
 }
