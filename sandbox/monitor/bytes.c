@@ -303,7 +303,7 @@ static s64 append(const u64 *a)
 	u32 flags = d->flags, serial = d->serial;
 	d->flags |= O_APPEND;
 	s64 r = positioned(a, true, true);
-	if (d->kind != KIND_FREE && d->serial == serial)
+	if (d->serial == serial)
 		d->flags = (d->flags & ~(u32)O_APPEND) | (flags & O_APPEND);
 	return r;
 }

@@ -63,7 +63,7 @@ static s64 wait_ready(const struct description *d, u64 deadline)
 		return -EAGAIN;
 	if (block(channel_poll(), deadline) == -EINTR)
 		return -EINTR;
-	return d->kind != KIND_FREE && d->serial == serial ? 0 : -EBADF;
+	return d->serial == serial ? 0 : -EBADF;
 }
 
 /* Takes the lowest of the signals that are ready, as struct signalfd_siginfo. */

@@ -59,6 +59,7 @@ void description_release(u32 index)
 	}
 	bool output = d->kind == KIND_OUTPUT;
 	d->kind = KIND_FREE;
+	d->serial = 0;
 	if (output)
 		run_over_if_unheard();
 }

@@ -170,9 +170,9 @@ struct description {
 	u64 value, deadline, interval; /* EVENT counter; TIMER; SIGNAL mask */
 	u32 wall_clock;
 	u32 watches, watch_count, watch_room; /* EPOLL: block of struct watch */
-	u32 serial;                           /* tells a description from a later one in the same slot, after a wait */
-	u64 activity;                         /* counts what could wake an edge-triggered watch */
-	s32 peer_pid;                         /* SOCKET: who made the pair */
+	u32 serial;   /* 0 once it is closed: after a wait, the same serial is the same description */
+	u64 activity; /* counts what could wake an edge-triggered watch */
+	s32 peer_pid; /* SOCKET: who made the pair */
 };
 
 struct description *description_at(u32 description);

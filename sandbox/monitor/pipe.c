@@ -114,6 +114,8 @@ s64 ring_wait_room(u32 ring, u64 room, bool nonblocking)
 s64 ring_copy(u32 ring, u64 skip, u64 to, u64 n)
 {
 	const struct ring *r = ring_at(ring);
+	u64 used = ring_used(ring);
+	n = min_u64(n, used - min_u64(skip, used)); /* never what others have written before */
 	u64 at = (r->read + skip) % RING_SIZE, first = min_u64(n, RING_SIZE - at);
 	u8 *base = page_at(r->page);
 	if (put_bytes(to, base + at, first) || (n > first && put_bytes(to + first, base, n - first)))

@@ -242,7 +242,8 @@ static void fill_info(struct siginfo *to, int number, const struct signal_info *
 		to->si_value.sival_ptr = (void *)from->value;
 	if (from->code == -2) {
 		to->si_tid = from->pid;
-		to->si_overrun = process_self()->timers[from->pid].overrun;
+		if ((u32)from->pid < TIMERS_MAX) /* who queues it himself may name any */
+			to->si_overrun = process_self()->timers[from->pid].overrun;
 	}
 }
 

@@ -195,7 +195,7 @@ static s64 send_message(u32 ring, const struct parts *parts, bool nonblocking)
 	s64 r = ring_wait_room(ring, HEADER + length, nonblocking);
 	if (r)
 		return r;
-	struct ring before = *ring_at(ring);
+	u64 written = ring_at(ring)->written;
 	ring_append(ring, (u64)&length, HEADER);
 	u64 done = 0;
 	for (u64 i = 0; i < parts->count && r >= 0 && done < length; i++) {
@@ -205,8 +205,10 @@ static s64 send_message(u32 ring, const struct parts *parts, bool nonblocking)
 			r = ring_append(ring, v.base, min_u64(v.size, length - done));
 		done += r > 0 ? (u64)r : 0;
 	}
+	if (r >= 0 && done < length) /* while we waited, another has made the vectors shorter */
+		r = -EFAULT;
 	if (r < 0) { /* a bad pointer: as if nothing had been sent */
-		ring_at(ring)->written = before.written;
+		ring_at(ring)->written = written;
 		return r;
 	}
 	return (s64)length;

@@ -65,6 +65,10 @@ static void actions(void)
 	union sigval value = {.sival_int = 7};
 	IS("sigqueue", (sigqueue(getpid(), SIGUSR1, value), said.si_value.sival_int), 7);
 	IS("says so", said.si_code, SI_QUEUE);
+	siginfo_t pretended = {.si_signo = SIGUSR1, .si_code = SI_TIMER};
+	pretended.si_timerid = INT_MAX;
+	IS("a timer that is none", syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &pretended), 0);
+	HOLDS("is told as it was said", said.si_code == SI_TIMER && said.si_timerid == INT_MAX);
 	FAILS("kill of nobody", kill(INT_MAX, 0), ESRCH);
 	IS("kill of oneself with nothing", kill(getpid(), 0), 0);
 	FAILS("kill with no signal", kill(getpid(), 65), EINVAL);
