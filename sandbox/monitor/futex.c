@@ -1,5 +1,5 @@
 /*
- * Futexes. A wait channel is the address in its process (or, for memory shared between processes, the address alone: a
+ * Futexes. A wait channel is the address in its memory (or, for memory shared between processes, the address alone: a
  * mapping shared over fork is at the same place on both sides). As one task runs at a time, test and wait need no lock.
  */
 #include "internal.h"
@@ -12,7 +12,7 @@
 static u64 channel_futex(u64 address)
 {
 	const struct area *area = memory_find(process_self(), address);
-	u64 scope = area && area->flags & AREA_SHARED ? 0xff : task_self()->process;
+	u64 scope = area && area->flags & AREA_SHARED ? 0xff : task_self()->host;
 	return 6ull << 56 | scope << 48 | address;
 }
 
@@ -97,9 +97,14 @@ static s64 requeue(const u64 *a, bool compare)
 	return n;
 }
 
+static u32 sign_extended(u32 twelve_bits)
+{
+	return (u32)((s32)(twelve_bits << 20) >> 20);
+}
+
 static s64 wake_op(const u64 *a)
 {
-	u32 op = (u32)a[5], old, new, argument = op >> 12 & 0xfff, compare = op & 0xfff;
+	u32 op = (u32)a[5], old, new, argument = sign_extended(op >> 12), compare = sign_extended(op);
 	if (GUEST_GET(old, a[4]))
 		return -EFAULT;
 	if (op >> 28 & 8)

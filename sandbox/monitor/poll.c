@@ -53,11 +53,8 @@ static u64 sooner(u64 deadline, const struct description *d)
 {
 	if (d->kind == KIND_TIMER && d->deadline)
 		return min_u64(deadline, d->deadline);
-	for (u32 i = 0; d->kind == KIND_EPOLL && i < d->watch_count; i++) {
-		const struct description *inner = description_at(watches(d)[i].description);
-		if (inner->kind == KIND_TIMER && inner->deadline)
-			deadline = min_u64(deadline, inner->deadline);
-	}
+	for (u32 i = 0; d->kind == KIND_EPOLL && i < d->watch_count; i++)
+		deadline = sooner(deadline, description_at(watches(d)[i].description));
 	return deadline;
 }
 

@@ -153,7 +153,7 @@ static void tell_parent(struct process *p)
 	if (parent->actions[SIGCHLD].handler == (u64)SIG_IGN || parent->actions[SIGCHLD].flags & SA_NOCLDWAIT)
 		p->in_use = 0;
 	(void)signal_post(parent, SIGCHLD, &info);
-	wake(channel_child((u32)(parent - arena->processes)), 1);
+	wake(channel_child((u32)(parent - arena->processes)), UINT32_MAX); /* each may wait for another child */
 }
 
 static NORETURN void process_end(int status, const char *message)
@@ -221,15 +221,18 @@ static bool wanted(const struct process *child, s64 pid)
 	return pid == -1 || child->group == (pid == 0 ? process_self()->group : -pid);
 }
 
-/* A zombie child (lowest pid first), blocking if asked to. NULL with *error: -ECHILD, -EINTR, or 0 for "none yet". */
-static struct process *wait_for(s64 pid, bool hang, s64 *error)
+/*
+ * The zombie child that ended first, blocking if asked to. NULL with *error: -ECHILD, -EINTR, or 0 for "none yet".
+ * Without `ended`, zombies do not count: only one that lives can still stop or go on.
+ */
+static struct process *wait_for(s64 pid, bool ended, bool hang, s64 *error)
 {
 	for (;;) {
 		struct process *found = NULL;
 		bool any = false;
 		for (u32 i = 0; i < arena->process_count; i++) {
 			struct process *child = &arena->processes[i];
-			if (!wanted(child, pid))
+			if (!wanted(child, pid) || (child->zombie && !ended))
 				continue;
 			any = true;
 			if (child->zombie && (!found || child->end_sequence < found->end_sequence))
@@ -250,7 +253,7 @@ s64 call_wait4(const u64 *a)
 	s64 error;
 	if (a[2] & ~0xe000000bull)
 		return -EINVAL;
-	struct process *child = wait_for((s32)a[0], !(a[2] & WAIT_NOHANG), &error);
+	struct process *child = wait_for((s32)a[0], true, !(a[2] & WAIT_NOHANG), &error);
 	if (!child)
 		return error;
 	s32 status = child->exit_status;
@@ -272,7 +275,7 @@ s64 call_waitid(const u64 *a)
 		return -EINVAL;
 	if (a[0] == 2 && !a[1])
 		pid = 0;
-	struct process *child = wait_for(pid, !(a[3] & WAIT_NOHANG), &error);
+	struct process *child = wait_for(pid, a[3] & WAIT_EXITED, !(a[3] & WAIT_NOHANG), &error);
 	if (error)
 		return error;
 	memset(&info, 0, sizeof info);

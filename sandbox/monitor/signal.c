@@ -344,18 +344,18 @@ static void deliver(frame_t *frame, int number, const struct siginfo *info, cons
 
 /*
  * A call that a signal interrupted is made again if the handler says SA_RESTART and the call is one of those that may
- * be; otherwise the guest sees EINTR.
+ * be; otherwise the guest sees EINTR. A futex wait with a timeout is none: it would wait for all of it again.
  */
-static bool restartable(u64 call)
+static bool restartable(u64 call, const struct sigcontext *registers)
 {
 	switch (call) {
+	case __NR_futex: return !registers->r10;
 	case __NR_read:
 	case __NR_readv:
 	case __NR_write:
 	case __NR_writev:
 	case __NR_wait4:
 	case __NR_waitid:
-	case __NR_futex:
 	case __NR_fcntl:
 	case __NR_flock:
 	case __NR_recvfrom:
@@ -374,7 +374,7 @@ static void restart_or_fail(frame_t *frame, int number)
 {
 	const struct signal_action *action = &process_self()->actions[number];
 	bool handled = action->handler != (u64)SIG_DFL && action->handler != (u64)SIG_IGN;
-	if ((s64)frame->uc_mcontext.rax != -EINTR || !restartable(current_call))
+	if ((s64)frame->uc_mcontext.rax != -EINTR || !restartable(current_call, &frame->uc_mcontext))
 		return;
 	if (handled && !(action->flags & SA_RESTART))
 		return;

@@ -1,6 +1,7 @@
 /* Signals: actions, masks, alternate stacks, what a handler is told, and what becomes of a call that one interrupts. */
 #include "calls.h"
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -364,6 +365,36 @@ static void lose_stack(void)
 	overflow(NULL);
 }
 
+static void *wait_for_child(void *child)
+{
+	return (void *)(long)waitpid((pid_t)(long)child, NULL, 0);
+}
+
+/* Two threads, each for a child of its own; the one whose child ends later has waited longer. */
+static void waiting_apart(void)
+{
+	int pair[2];
+	char byte;
+	void *result;
+	pthread_t thread;
+	NEED(pipe(pair) == 0);
+	pid_t later = fork();
+	if (later == 0)
+		_exit(read(pair[0], &byte, 1) != 1);
+	NEED(pthread_create(&thread, NULL, wait_for_child, (void *)(long)later) == 0);
+	usleep(10000);
+	pid_t sooner = fork();
+	if (sooner == 0) {
+		usleep(20000);
+		_exit(0);
+	}
+	IS("a thread hears of its own child", waitpid(sooner, NULL, 0), sooner);
+	NEED(write(pair[1], "x", 1) == 1 && pthread_join(thread, &result) == 0);
+	IS("and another of the other", result, later);
+	close(pair[0]);
+	close(pair[1]);
+}
+
 static void ends(void)
 {
 	IS("SIGTERM ends", WTERMSIG(status_of(by_default)), SIGTERM);
@@ -390,12 +421,18 @@ static void ends(void)
 		_exit(0);
 	HOLDS("waitid tells what a child used", syscall(SYS_waitid, P_PID, child, NULL, WEXITED, &used) == 0 &&
 	                                                used.ru_utime.tv_sec == 0 && used.ru_nsignals == 0);
+	siginfo_t info;
+	child = fork();
+	if (child == 0)
+		_exit(3);
+	NEED(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT) == 0);
+	FAILS("a child that has ended will not stop", waitid(P_PID, (id_t)child, &info, WSTOPPED | WNOHANG), ECHILD);
+	IS("and is still there", waitpid(child, &status, WNOHANG), child);
 	signal(SIGCHLD, SIG_IGN);
 	child = fork();
 	if (child == 0)
 		_exit(0);
 	FAILS("ignored, no child waits", waitpid(child, &status, 0), ECHILD);
-	siginfo_t info;
 	FAILS("waitid of nobody", waitid(P_ALL, 0, &info, WEXITED), ECHILD);
 	FAILS("waitid for nothing", waitid(P_ALL, 0, &info, 0), EINVAL);
 	FAILS("wait4 with an unknown flag", syscall(SYS_wait4, -1, NULL, 1 << 20, NULL), EINVAL);
@@ -411,6 +448,8 @@ int main(void)
 	faults();
 	alternate_stacks();
 	interrupting();
+	signal(SIGCHLD, SIG_DFL);
+	waiting_apart();
 	ends();
 	return end();
 }

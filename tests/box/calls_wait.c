@@ -313,6 +313,15 @@ static void timing(void)
 	FAILS("timerfd_settime of something else", timerfd_settime(epoll, 0, &t, NULL), EINVAL);
 	FAILS("timerfd_gettime of a closed one", timerfd_gettime(999, &t), EBADF);
 	FAILS("a write to a timer", write(fd, &value, 8), EINVAL);
+	int outer = epoll_create1(0);
+	e.events = EPOLLIN;
+	NEED(epoll_ctl(outer, EPOLL_CTL_ADD, epoll, &e) == 0);
+	t = (struct itimerspec){{0, 0}, {0, 20000000}};
+	timerfd_settime(fd, 0, &t, NULL);
+	before = now(CLOCK_MONOTONIC);
+	IS("an epoll around the one that watches a timer", epoll_wait(outer, &e, 1, 5000), 1);
+	HOLDS("waits no longer than that", now(CLOCK_MONOTONIC) - before < 4);
+	close(outer);
 	close(fd);
 	close(wall);
 	close(epoll);
@@ -388,6 +397,9 @@ static void own_futexes(void)
 	IS("FUTEX_WAKE_OP",
 	   futex(&word, FUTEX_WAKE_OP, 1, (void *)1, &other, FUTEX_OP(FUTEX_OP_ADD, 3, FUTEX_OP_CMP_EQ, 7)), 0);
 	IS("does what it says", other, 10);
+	IS("and adds less than nothing",
+	   (futex(&word, FUTEX_WAKE_OP, 1, (void *)1, &other, FUTEX_OP(FUTEX_OP_ADD, -1, FUTEX_OP_CMP_EQ, 7)), other),
+	   9);
 	FAILS("a word that is not aligned", futex((int *)((char *)&word + 1), FUTEX_WAIT, 5, &brief, NULL, 0), EINVAL);
 	FAILS("too many nanoseconds", futex(&word, FUTEX_WAIT, 5, &wrong, NULL, 0), EINVAL);
 	FAILS("no bits to wait for", futex(&word, FUTEX_WAIT_BITSET, 5, &brief, NULL, 0), EINVAL);
@@ -401,6 +413,11 @@ static void own_futexes(void)
 	FAILS("an unknown operation", futex(&word, 99, 5, NULL, NULL, 0), ENOSYS);
 	ring_in(10);
 	FAILS("a signal interrupts FUTEX_WAIT", futex(&word, FUTEX_WAIT, 5, NULL, NULL, 0), EINTR);
+	struct sigaction restarting = {.sa_handler = ring, .sa_flags = SA_RESTART};
+	struct timespec minute = {60, 0};
+	sigaction(SIGALRM, &restarting, NULL);
+	ring_in(10);
+	FAILS("with a timeout it is not made again", futex(&word, FUTEX_WAIT_PRIVATE, 5, &minute, NULL, 0), EINTR);
 }
 
 int main(void)
