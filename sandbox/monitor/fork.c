@@ -38,7 +38,10 @@ static struct process *process_new(u32 *index)
 
 static void copy_process(struct process *to, const struct process *from)
 {
-	memcpy(to, from, sizeof *to);
+	/* The areas are most of it, and few of them are in use. */
+	size_t behind = offsetof(struct process, charged);
+	memcpy(to, from, offsetof(struct process, areas) + from->area_count * sizeof from->areas[0]);
+	memcpy((u8 *)to + behind, (const u8 *)from + behind, sizeof *to - behind);
 	to->pid = arena->next_pid++; /* also its first task's tid */
 	to->parent = from->pid;
 	to->token = 0;
