@@ -17,7 +17,8 @@
  * that owns its monitor can fork children without such a signal, but without a pid namespace they become the daemon's),
  * and starts another launcher. The zygote - boxes live on, a new zygote is forked. A box - reported.
  *
- * The launcher's own code allocates nothing: it may be forked from a process with threads, when it is started again.
+ * The launcher's own code and the zygote's allocate nothing: they may be forked from a process with threads, when the
+ * launcher is started again.
  */
 #include "launch.h"
 #include <fcntl.h>
@@ -106,11 +107,11 @@ static int start_zygote(struct launcher_process *l)
 	int pair[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
-	pid_t pid = fork();
+	pid_t pid = zvm_wall_fork();
 	if (pid < 0) {
 		close(pair[0]);
 		close(pair[1]);
-		return -EAGAIN;
+		return pid;
 	}
 	if (pid == 0) {
 		zvm_zygote_become(&l->launcher->zygote, pair[1], l->proc, l->cgroup);

@@ -5,7 +5,6 @@
 #include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
@@ -106,7 +105,13 @@ static int write_maps(pid_t pid)
 
 static pid_t raw_clone(unsigned long flags)
 {
-	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+	pid_t pid = (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+	return pid < 0 ? -errno : pid;
+}
+
+pid_t zvm_wall_fork(void)
+{
+	return raw_clone(0);
 }
 
 static const char user_remedy[] = "sysctl user.max_user_namespaces=10000, kernel.unprivileged_userns_clone=1 (Debian), "
@@ -148,7 +153,7 @@ static pid_t clone_mapped(unsigned long flags, int error, struct zvm_wall_report
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	pid_t pid = raw_clone(flags);
-	int r = pid < 0 ? -errno : 0;
+	int r = pid < 0 ? pid : 0;
 	if (pid == 0)
 		return wait_for_go(pair);
 	close(pair[1]);
@@ -231,11 +236,13 @@ void zvm_wall_first_to_go(int proc, struct zvm_wall_report *reports)
 	report(reports, ZVM_WALL_FIRST_TO_GO, r, "a /proc that is mounted and writable");
 }
 
+/* By the system calls: the C library's functions change all threads, and lock the list of those that the daemon had. */
 int zvm_wall_become_nobody(struct zvm_wall_report *reports)
 {
 	int r = 0;
 	if (geteuid() == 0 &&
-	    (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
+	    (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, NOBODY, NOBODY, NOBODY) < 0 ||
+	     syscall(SYS_setresuid, NOBODY, NOBODY, NOBODY) < 0))
 		r = -errno;
 	report(reports, ZVM_WALL_NOBODY, r, "the daemon must be allowed to change to user 65534");
 	return r;

@@ -63,6 +63,12 @@ int zvm_wall_filters(uint64_t text_start, uint64_t text_end, struct zvm_handoff 
  * reports of the namespaces; in the parent the child's pid, or -errno.
  */
 pid_t zvm_wall_clone(bool plain, struct zvm_wall_report *reports);
+/*
+ * fork, for one that was itself forked from a process with threads: fork(3) would take the locks of malloc and stdio,
+ * which a thread that is not here may have held. The child must call nothing that takes such locks either, nor what
+ * speaks to other threads (setresuid(3)). 0 in the child, its pid, or -errno.
+ */
+pid_t zvm_wall_fork(void);
 void zvm_wall_empty_root(struct zvm_wall_report *reports);
 /* A descriptor by which a zygote can enter, or -1. To be removed when nothing is left in it. */
 int zvm_wall_cgroup_make(bool plain, struct zvm_wall_report *reports);
