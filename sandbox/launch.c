@@ -102,9 +102,22 @@ static struct box *free_slot(struct launcher_process *l)
 	return NULL;
 }
 
+/* Dead or useless: neither a zombie is left of it nor its number, which may be a stranger's soon. */
+static void bury_zygote(struct launcher_process *l)
+{
+	zvm_close_pointer(&l->zygote);
+	l->zygote = -1;
+	if (l->zygote_pid > 0) {
+		kill(l->zygote_pid, SIGKILL);
+		waitpid(l->zygote_pid, NULL, __WALL);
+	}
+	l->zygote_pid = 0;
+}
+
 static int start_zygote(struct launcher_process *l)
 {
 	int pair[2];
+	bury_zygote(l);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	pid_t pid = zvm_wall_fork();
@@ -118,7 +131,6 @@ static int start_zygote(struct launcher_process *l)
 		_exit(119);
 	}
 	close(pair[1]);
-	zvm_close_pointer(&l->zygote);
 	l->zygote = pair[0];
 	l->zygote_pid = pid;
 	return 0;
@@ -187,7 +199,7 @@ static void put_away(struct box *box)
 
 static int fork_box_with_retry(struct launcher_process *l)
 {
-	int r = fork_box(l);
+	int r = l->zygote_pid ? fork_box(l) : -EPIPE;
 	if (r == -EIO || r == -EPIPE || r == -ECONNRESET) {
 		r = start_zygote(l);
 		if (r == 0)
@@ -246,12 +258,16 @@ static void reap_group(struct launcher_process *l, struct box *box)
 	close_box(l, box);
 }
 
-/* A child that died before setpgid reached it belongs to nobody's group; the zygote is forked anew. */
+/*
+ * Who is in our own group: the zygote, and a box that it forked as it died, so that we never heard of it. Whoever wants
+ * the next box finds that the zygote is gone and starts another.
+ */
 static void reap_others(struct launcher_process *l)
 {
-	int status;
-	if (l->zygote_pid > 0 && waitpid(l->zygote_pid, &status, WNOHANG) == l->zygote_pid)
-		start_zygote(l);
+	pid_t pid;
+	while ((pid = waitpid(0, NULL, WNOHANG | __WALL)) > 0)
+		if (pid == l->zygote_pid)
+			l->zygote_pid = 0;
 }
 
 static void reap(struct launcher_process *l)
