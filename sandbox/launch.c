@@ -562,7 +562,10 @@ static int ask_for_box(const struct zvm_launcher *launcher)
 	return zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, NULL, 0) ? -EPIPE : 0;
 }
 
-/* The box that was asked for, its arena cut to size and sealed: a hostile guest cannot make it grow. */
+/*
+ * The box that was asked for, its arena cut to size and sealed: a hostile guest cannot make it grow. -EPIPE says that
+ * the launcher is gone, and never what it answered.
+ */
 static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
 {
 	int32_t result;
@@ -571,7 +574,7 @@ static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size,
 	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 3, &count) != sizeof result)
 		return -EPIPE;
 	if (result)
-		return result;
+		return result == -EPIPE ? -EAGAIN : result;
 	if (count != 3) {
 		while (count)
 			close(fds[--count]);
@@ -590,8 +593,14 @@ static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size,
 
 static int ask_and_receive(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
 {
-	int r = launcher->asked_ahead ? 0 : ask_for_box(launcher);
+	int r = -EAGAIN;
+	if (launcher->asked_ahead)
+		r = receive_box(launcher, arena_size, ret);
 	launcher->asked_ahead = false;
+	if (r == 0 || r == -EPIPE)
+		return r;
+	/* Nobody asked ahead, or that failed: perhaps long ago, and for a reason that is gone. */
+	r = ask_for_box(launcher);
 	return r ? r : receive_box(launcher, arena_size, ret);
 }
 
