@@ -394,7 +394,7 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	r = zvm_program_resolve(zvm_broker_ask, run.broker, request->script, request->script_fd, NULL,
 	                        request->arguments, &program);
 	r = r ? r : zvm_broker_prepare(run.broker, &program);
-	if (r == -ENOEXEC || r == -ENOENT || r == -EACCES || r == -ELOOP || r == -ENOTDIR || r == -E2BIG) {
+	if (zvm_program_is_refusal(r)) {
 		refuse(&program, r, ret);
 		r = 0;
 	} else if (r == 0) {

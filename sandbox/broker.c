@@ -451,17 +451,10 @@ static bool words_valid(const char *text, size_t size)
 /* What the guest is told of a program that cannot be run. */
 static int exec_error(struct zvm_broker *broker, int r)
 {
-	switch (r) {
-	case -ENOENT:
-	case -ENOTDIR:
-	case -EACCES:
-	case -ENOEXEC:
-	case -ELOOP:
-	case -E2BIG:
-	case -ENAMETOOLONG:
-	case -ENFILE: return r;
-	default: trouble(broker, r); return -EIO;
-	}
+	if (zvm_program_is_refusal(r) || r == -ENFILE)
+		return r;
+	trouble(broker, r);
+	return -EIO;
 }
 
 /* execve from inside: path and arguments as NUL-terminated words. */

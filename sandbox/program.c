@@ -400,6 +400,20 @@ int zvm_program_resolve(zvm_asker *asker, void *context, const char *path, int f
 	return resolve(&s, where, &content);
 }
 
+bool zvm_program_is_refusal(int error)
+{
+	switch (error) {
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EACCES:
+	case -ENOEXEC:
+	case -ELOOP:
+	case -E2BIG:
+	case -ENAMETOOLONG: return true;
+	default: return false;
+	}
+}
+
 void zvm_program_free(struct zvm_program *p)
 {
 	for (char **a = p->arguments; a && *a; a++)

@@ -2,7 +2,9 @@
 import errno
 import os
 import shutil
+import struct
 import subprocess
+from pathlib import Path
 
 from boxed import BUILD, SCRATCH, Result, add_test, compare, main, run_boxed, run_native, spec, test, write_script
 
@@ -74,6 +76,17 @@ def refuse(status, name, text, mode=0o755):
     assert result.status == status and not result.out and name.encode() in result.err, result
 
 
+def with_interpreter(name):
+    """Our cat, with another ELF interpreter: its path is appended, and PT_INTERP points there."""
+    program = bytearray(Path("/bin/cat").read_bytes())
+    table, = struct.unpack_from("<Q", program, 32)
+    count, = struct.unpack_from("<H", program, 56)
+    entry = next(at for at in range(table, table + 56 * count, 56) if struct.unpack_from("<I", program, at)[0] == 3)
+    struct.pack_into("<Q", program, entry + 8, len(program))
+    struct.pack_into("<Q", program, entry + 32, len(name) + 1)
+    return bytes(program) + name + b"\0"
+
+
 # Status, what it is, name, text, mode.
 NOT_RUN = [
     (127, "a line end of DOS after its interpreter", "dos.sh", b"#!/bin/sh\r\necho hi\r\n"),
@@ -85,9 +98,20 @@ NOT_RUN = [
     (126, "half an ELF file", "half", (BUILD / "box/hello_static").read_bytes()[:20000]),
     (126, "no permission to execute", "mode.sh", b"#!/bin/sh\n", 0o644),
     (127, "an interpreter that is not there", "lost.sh", b"#!/bin/no-such-interpreter\n"),
+    (127, "an ELF interpreter that is not there", "lost", with_interpreter(b"/lib64/no-such-interpreter")),
 ]
 for number, what, *file in NOT_RUN:
     add_test(f"a script with {what} is not run: status {number}", refuse, number, *file)
+
+
+@test
+def long_interpreter():
+    """a script whose ELF interpreter's name no file can have is to blame for it, not zvm"""
+    path = SCRATCH / "longer"
+    path.write_bytes(with_interpreter(b"/lib64/" + b"x" * 400))
+    path.chmod(0o755)
+    result = run_boxed(spec("longer"), b"", OPTIONS)
+    assert result.status and b"the interpreter named by /script/longer, cannot be opened" in result.err, result
 
 
 @test
