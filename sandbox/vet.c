@@ -40,7 +40,7 @@ struct identity {
 struct closure {
 	struct zvm_vetting *vetting;
 	struct identity *seen; /* as long as vetting->files */
-	char *run_path;        /* of the program, which its libraries inherit if it is DT_RPATH */
+	char *run_path;        /* DT_RPATH of the program, which its libraries inherit */
 };
 
 const char *zvm_hazard_name(enum zvm_hazard hazard)
@@ -107,7 +107,7 @@ static bool already_missing(const struct closure *c, const char *name)
 
 struct dynamic {
 	uint64_t strings, strings_size, run_path;
-	bool has_run_path;
+	bool has_run_path, inherited; /* DT_RPATH is, DT_RUNPATH is not */
 };
 
 static const char *dynamic_string(const struct zvm_elf_bytes *elf, const struct dynamic *d, uint64_t offset)
@@ -145,6 +145,7 @@ static const unsigned char *read_dynamic(const struct zvm_elf_bytes *elf, struct
 		else if (entry.d_tag == DT_RUNPATH || (entry.d_tag == DT_RPATH && !d->has_run_path)) {
 			d->run_path = entry.d_un.d_val;
 			d->has_run_path = true;
+			d->inherited = entry.d_tag == DT_RPATH;
 		}
 	}
 	return at;
@@ -231,7 +232,7 @@ static int vet_needed(struct closure *c, const struct zvm_elf_bytes *elf, const 
 	Elf64_Dyn entry;
 	const unsigned char *at = read_dynamic(elf, &d, &entries);
 	const char *run_path = d.has_run_path ? dynamic_string(elf, &d, d.run_path) : NULL;
-	if (role == ZVM_VETTED_PROGRAM && run_path && !(c->run_path = strdup(run_path)))
+	if (role == ZVM_VETTED_PROGRAM && run_path && d.inherited && !(c->run_path = strdup(run_path)))
 		return -ENOMEM;
 	for (uint64_t i = 0; at && i < entries; i++) {
 		memcpy(&entry, at + i * sizeof entry, sizeof entry);
