@@ -32,7 +32,6 @@
 
 struct run {
 	const struct zvm_box_request *request;
-	struct zvm_box_outcome *out;
 	struct zvm_boxed box;
 	struct zvm_broker *broker;
 	struct zvm_report report;
@@ -386,7 +385,7 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 {
 	struct zvm_program program;
 	*ret = (struct zvm_box_outcome){0};
-	struct run run = {.request = request, .out = ret, .box = {-1, -1}, .start_us = now_us()};
+	struct run run = {.request = request, .box = {-1, -1}, .start_us = now_us()};
 	run.deadline_us = run.start_us + request->limits.wall_ms * 1000;
 	int r = zvm_broker_new(request, &run.broker);
 	if (r)

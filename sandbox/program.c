@@ -439,6 +439,8 @@ int zvm_box_check_program(int fd, char **ret_message)
 	int r = n >= 2 && head[0] == '#' && head[1] == '!' ? parse_shebang(head, (size_t)n, &line)
 	                                                   : zvm_plan_image(fd, &image, interpreter, &reason);
 	if (r && ret_message)
-		*ret_message = strdup(reason ? reason : "its #! line names no interpreter");
+		*ret_message = strdup(reason          ? reason
+		                      : r == -ENOEXEC ? "its #! line names no interpreter"
+		                                      : strerror(-r));
 	return r;
 }

@@ -1,4 +1,4 @@
-/* Which guest paths are host places, and where on the host they are. Used by view.c only. */
+/* Which guest paths are host places, and where on the host they are. For view.c and walk.c. */
 #ifndef ZVM_ROOTS_H
 #define ZVM_ROOTS_H
 

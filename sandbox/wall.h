@@ -13,8 +13,8 @@
  *   monitor                                      both filters, the wall last
  *
  * Each step says what became of it in a struct zvm_wall_report. Only seccomp and the limits are indispensable: the box
- * is safe with these two alone (no path, socket, signal or descriptor reaches outside). The steps allocate nothing but
- * zvm_wall_filters, which is called once, before the launcher is forked.
+ * is safe with these two alone (no path, socket, signal or descriptor reaches outside). Only zvm_wall_filters and
+ * zvm_wall_cgroup_make allocate, which are called once, before the launcher is forked.
  */
 #ifndef ZVM_WALL_H
 #define ZVM_WALL_H

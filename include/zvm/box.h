@@ -102,7 +102,7 @@ enum zvm_box_end {
 struct zvm_box_outcome {
 	enum zvm_box_end end;
 	int exit_status, signal;
-	int error;     /* REFUSED: -errno */
+	int error;     /* REFUSED: -errno; BROKEN: -errno if the host was to blame, else 0 */
 	char *message; /* one line for err/ without newline, or NULL: why refused, where it crashed, who waits for whom
 	                */
 	uint64_t stdout_size, stderr_size; /* what the guest wrote, as the host saw it */
@@ -131,7 +131,8 @@ void zvm_box_outcome_free(struct zvm_box_outcome *outcome);
 
 /*
  * For lookups: does this file, were it run, have any chance? 0, -ENOEXEC (neither ELF for this machine nor `#!`, or
- * damaged) with a one-line reason in *ret_message (malloc'd, may be NULL). Reads only `fd`.
+ * damaged) or the -errno of reading it, with a one-line reason in *ret_message (malloc'd, may be NULL). Reads only
+ * `fd`.
  */
 int zvm_box_check_program(int fd, char **ret_message);
 

@@ -13,11 +13,12 @@
  * or order of the host, so that touching, copying or restoring identical files changes none of them.
  *
  *   struct zvm_view *view;
- *   int r = zvm_view_open("/home/me/scripts", &view);          // NULL: a host program, /script is empty
+ *   int r = zvm_view_open("/home/me/scripts", &view);            // NULL: a host program, /script is empty
  *   struct zvm_question q = {.kind = ZVM_ASK_OPEN, .path = "/script/helper.py"};
  *   struct zvm_answer a;
- *   r = zvm_view_ask(view, &contents, &q, &a);                 // r < 0: zvm's own trouble (ENOMEM, EIO)
- *   if (a.error == 0) use(a.fd);                               // a.error is what the guest is told
+ *   bool pinned;
+ *   r = zvm_view_ask(view, &contents, &q, true, &a, &pinned);    // r < 0: zvm's own trouble (ENOMEM, EIO)
+ *   if (a.error == 0) use(a.fd);                                 // a.error is what the guest is told
  *   zvm_answer_free(&a);
  *
  * Paths are resolved here, one component at a time, in the guest's view: a link to /etc/shadow leads to
