@@ -267,10 +267,33 @@ s64 call_epoll_create1(const u64 *a)
 	return a[0] & ~(u64)O_CLOEXEC ? -EINVAL : make_epoll(a[0] & O_CLOEXEC);
 }
 
-/* Would `inner` come back to `outer`? Depth as the kernel allows it. */
+#define NESTING_MAX 4
+
+/* How many epolls stand above this one, in the longest chain that watches it; more than may be is as good as many. */
+static u32 nesting_above(u32 index, u32 below)
+{
+	u32 most = below;
+	for (u32 i = 0; i < DESCRIPTIONS_MAX && below <= NESTING_MAX && most <= NESTING_MAX; i++) {
+		const struct description *d = description_at(i);
+		if (d->kind != KIND_EPOLL)
+			continue;
+		for (u32 k = 0; k < d->watch_count; k++)
+			if (watches(d)[k].description == index) {
+				u32 above = nesting_above(i, below + 1);
+				most = above > most ? above : most;
+				break;
+			}
+	}
+	return most;
+}
+
+/*
+ * Would `inner` come back to `outer`, or be nested too deep below it? Whoever asks whether an epoll is ready goes down
+ * all of the chain, so that it must be short, from whichever end it grows. As Linux counts since 6.17.
+ */
 static bool watches_itself(const struct description *inner, const struct description *outer, u32 depth)
 {
-	if (inner == outer || depth > 4)
+	if (inner == outer || depth > NESTING_MAX)
 		return true;
 	for (u32 i = 0; i < inner->watch_count; i++) {
 		const struct description *d = description_at(watches(inner)[i].description);
@@ -341,19 +364,20 @@ struct epoll_entry {
 
 s64 call_epoll_ctl(const u64 *a)
 {
-	u32 index;
+	u32 index, outer;
 	struct epoll_entry e = {0, 0};
-	struct description *epoll = descriptor_open(a[0]), *d = descriptor_get(a[2], &index);
+	struct description *epoll = descriptor_get(a[0], &outer), *d = descriptor_get(a[2], &index);
 	if ((u32)a[1] != EPOLL_CTL_DEL && GUEST_GET(e, a[3]))
 		return -EFAULT;
-	if (!epoll || !d || d->kind == KIND_PATH)
+	if (!epoll || epoll->kind == KIND_PATH || !d || d->kind == KIND_PATH)
 		return -EBADF;
 	if (d->kind == KIND_NODE || d->kind == KIND_HOST || d->kind == KIND_DIRECTORY || d->kind == KIND_MADE ||
 	    d->kind == KIND_DEVICE)
 		return -EPERM;
 	if (epoll->kind != KIND_EPOLL || d == epoll)
 		return -EINVAL;
-	if (d->kind == KIND_EPOLL && (u32)a[1] == EPOLL_CTL_ADD && watches_itself(d, epoll, 0))
+	if (d->kind == KIND_EPOLL && (u32)a[1] == EPOLL_CTL_ADD &&
+	    watches_itself(d, epoll, nesting_above(outer, 0) + 1))
 		return -ELOOP;
 	struct watch *w = find_watch(epoll, index, (u32)a[2]);
 	switch ((u32)a[1]) {
