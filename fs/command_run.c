@@ -252,6 +252,9 @@ static int exit_status(const struct zvm_result *result)
 	case -EACCES:
 	case -ENOEXEC:
 	case -EINVAL:
+	case -ENOTDIR:
+	case -ENAMETOOLONG:
+	case -E2BIG:
 	case -ELOOP: return EXIT_NOT_RUNNABLE;
 	default: return EXIT_TROUBLE;
 	}
