@@ -604,11 +604,18 @@ static int ask_and_receive(struct zvm_launcher *launcher, uint64_t arena_size, s
 	return r ? r : receive_box(launcher, arena_size, ret);
 }
 
+/* What is in the socket still can be read then, but those boxes have died with it. */
+static bool is_gone(const struct zvm_launcher *launcher)
+{
+	struct pollfd control = {.fd = launcher->control}; /* POLLHUP needs no asking for */
+	return launcher->control < 0 || poll(&control, 1, 0) > 0;
+}
+
 /* A run does not wait for its box: with each one that is taken the next is asked for, and found in the socket then. */
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
 {
 	pthread_mutex_lock(&launcher->lock);
-	int r = launcher->control >= 0 ? ask_and_receive(launcher, arena_size, ret) : -EPIPE;
+	int r = is_gone(launcher) ? -EPIPE : ask_and_receive(launcher, arena_size, ret);
 	if (r == -EPIPE) { /* it died: one more chance with a new one */
 		bury(launcher);
 		r = spawn(launcher);
@@ -623,8 +630,7 @@ int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct
 void zvm_launcher_lost(struct zvm_launcher *launcher)
 {
 	pthread_mutex_lock(&launcher->lock);
-	struct pollfd control = {.fd = launcher->control}; /* POLLHUP needs no asking for */
-	if (launcher->control >= 0 && poll(&control, 1, 0) > 0)
+	if (launcher->control >= 0 && is_gone(launcher))
 		bury(launcher);
 	pthread_mutex_unlock(&launcher->lock);
 }

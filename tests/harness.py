@@ -10,6 +10,8 @@ import time
 import traceback
 from pathlib import Path
 
+from processes import stat_of
+
 ZVM = os.environ.get("ZVM", str(Path(__file__).resolve().parent.parent / "build" / "zvm"))
 TESTS = []
 
@@ -73,6 +75,12 @@ class Mount:
                      str(self.scripts), str(self.at))
         assert result.returncode == 0, result
         return self
+
+    def daemon(self):
+        """Of the processes with its command line the one that no other has started; which is oldest, the clock is too coarse to say."""
+        found = subprocess.run(["pgrep", "-f", re.escape(f"--store {self.store} ")], capture_output=True, text=True, check=True)
+        pids = set(map(int, found.stdout.split()))
+        return next(pid for pid in pids if int(stat_of(pid)[1]) not in pids)
 
     def is_mounted(self):
         """Also when its daemon is dead, where os.path.ismount says no."""

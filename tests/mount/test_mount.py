@@ -509,7 +509,7 @@ def results_hold_no_descriptors():
     with Mount() as m:
         for i in range(60):
             m.put(f"f{i}", b"%d\n" % i)
-        daemon = int(subprocess.run(["pgrep", "-o", "-f", re.escape(f"mount --store {m.store} ")], capture_output=True, text=True, check=True).stdout)
+        daemon = m.daemon()
         m.read("run/cat/f0")
         before = len(os.listdir(f"/proc/{daemon}/fd"))
         for tree in ("run", "err", "info"):
@@ -591,6 +591,22 @@ def relative_names():
     finally:
         m.unmount()
         shutil.rmtree(m.root, ignore_errors=True)
+
+
+@test
+def the_end_of_a_launcher():
+    """a launcher that dies is replaced, and the next run does not notice"""
+    with Mount() as m:
+        for i in range(6):
+            m.put(f"f{i}", b"%d\n" % i)
+        assert m.read("run/cat/f0") == b"0\n"
+        daemon = m.daemon()
+        for i in range(1, 6):
+            launcher = next(pid for pid, parent in descendants(daemon).items() if parent == daemon)
+            os.kill(launcher, signal.SIGKILL)
+            wait_until(lambda pid=launcher: not is_alive(pid), "it cannot be killed")
+            assert m.error(f"run/cat/f{i}") == (0, b"%d\n" % i)
+        assert m.runs() == 6
 
 
 @test

@@ -257,7 +257,8 @@ static void many_threads_may_look_bind_and_forget(void **state)
 	struct zvm_result results[3];
 	(void)state;
 	for (unsigned i = 0; i < 3; i++)
-		results[i] = (struct zvm_result){.nonce = i + 1, .identity = i + 1, .out_fd = -1, .err_fd = -1, .references = 1};
+		results[i] = (struct zvm_result){
+		        .nonce = i + 1, .identity = i + 1, .out_fd = -1, .err_fd = -1, .references = 1};
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, work, results), 0);
 	for (int i = 0; i < 4; i++) {
