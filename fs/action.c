@@ -126,6 +126,8 @@ int zvm_record_encode(const struct zvm_record *r, struct zvm_bytes *out)
 	return out->error;
 }
 
+/* --- decoding --- */
+
 /*
  * Decoding is as strict as encoding is canonical: whatever is accepted would be encoded as the very same bytes. So no
  * value is ever silently narrowed to another one.
@@ -189,6 +191,78 @@ static void get_list(struct zvm_reader *in, char ***ret, unsigned *ret_count)
 			break;
 	}
 }
+
+static void free_list(char **list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		free(list[i]);
+	free(list);
+}
+
+/* --- actions, decoded --- */
+
+/* What an action points to, when it is its own. */
+struct decoded_action {
+	struct zvm_action action; /* first: zvm_action_free gets its address */
+	char *box_version, *script, *ok_statuses;
+	char **arguments, **environment;
+	unsigned argument_count, environment_count;
+};
+
+static void get_action(struct zvm_reader *in, struct decoded_action *d)
+{
+	zvm_autofree char *version = zvm_read_string(in);
+	if (version && strcmp(version, ACTION_VERSION))
+		zvm_reader_fail(in, -EBADMSG);
+	d->box_version = zvm_read_string(in);
+	d->script = zvm_read_string(in);
+	d->action.script_blob = get_digest(in);
+	d->action.script_mode = get_number(in, UINT32_MAX);
+	get_list(in, &d->arguments, &d->argument_count);
+	get_list(in, &d->environment, &d->environment_count);
+	d->action.limits.memory_bytes = zvm_read_number(in);
+	d->action.limits.output_bytes = zvm_read_number(in);
+	d->action.limits.wall_ms = zvm_read_number(in);
+	d->action.input_blob = get_digest(in);
+	d->ok_statuses = zvm_read_string(in);
+	if (in->left)
+		zvm_reader_fail(in, -EBADMSG);
+}
+
+int zvm_action_decode(const void *data, size_t size, struct zvm_action **ret)
+{
+	struct zvm_reader in = {.data = data, .left = size};
+	struct decoded_action *d = calloc(1, sizeof *d);
+	if (!d)
+		return -ENOMEM;
+	get_action(&in, d);
+	if (in.error) {
+		zvm_action_free(&d->action);
+		return in.error;
+	}
+	d->action.box_version = d->box_version;
+	d->action.script = d->script;
+	d->action.ok_statuses = d->ok_statuses;
+	d->action.arguments = (const char *const *)d->arguments;
+	d->action.environment = (const char *const *)d->environment;
+	*ret = &d->action;
+	return 0;
+}
+
+void zvm_action_free(struct zvm_action *action)
+{
+	struct decoded_action *d = (struct decoded_action *)action;
+	if (!d)
+		return;
+	free_list(d->arguments, d->argument_count);
+	free_list(d->environment, d->environment_count);
+	free(d->box_version);
+	free(d->script);
+	free(d->ok_statuses);
+	free(d);
+}
+
+/* --- records, decoded --- */
 
 static void get_dependency(struct zvm_reader *in, struct zvm_dependency *d)
 {
@@ -266,13 +340,6 @@ int zvm_record_decode(const void *data, size_t size, struct zvm_record **ret)
 	}
 	*ret = r;
 	return 0;
-}
-
-static void free_list(char **list, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		free(list[i]);
-	free(list);
 }
 
 void zvm_record_free(struct zvm_record *r)

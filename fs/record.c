@@ -1,10 +1,9 @@
 /*
  * Records: finding the stored run that answers an action, and storing one.
  *
- * records/ab/ADDRESS/ is one action's directory; in it each file is one run, numbered upwards: the highest is the
- * newest. A file is magic, the checksum of the rest, the whole encoded action, the encoded record. The address is only
- * where to look: the action inside is compared whole, so actions that collide live side by side and never answer for
- * each other.
+ * records/ab/ADDRESS/ is one action's directory; in it each file (record_file.h) is one run, numbered upwards: the
+ * highest is the newest. The address is only where to look: the action inside is compared whole, so actions that
+ * collide live side by side and never answer for each other.
  *
  * Found records are kept decoded in memory, for as long as their directory has not changed, so that another process's
  * new runs are seen. What is found damaged is unlinked and is a miss.
@@ -14,17 +13,15 @@
 #include <stdio.h>
 #include <sys/time.h>
 #include <time.h>
-#include <xxhash.h>
 #include <zvm/cleanup.h>
 #include <zvm/record.h>
 #include "check.h"
 #include "content.h"
+#include "record_file.h"
 #include "store_internal.h"
 
-#define MAGIC 0x3164726f63657276ull
 #define VARIANTS_MAX 8
 #define CACHED_MAX 8192
-#define RECORD_SIZE_MAX (256u << 20)
 #define USED_EVERY_S 60
 #define SETTLED_S 2
 
@@ -137,67 +134,7 @@ static int find_address(const struct zvm_action *action, struct address *ret)
 	return 0;
 }
 
-/* --- files --- */
-
-static int read_whole(int fd, unsigned char **ret, size_t *ret_size)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < 16 || st.st_size > (off_t)RECORD_SIZE_MAX)
-		return -EBADMSG;
-	unsigned char *data = malloc((size_t)st.st_size);
-	if (!data)
-		return -ENOMEM;
-	long n = zvm_read_at(fd, data, (size_t)st.st_size, 0);
-	if (n != st.st_size) {
-		free(data);
-		return n < 0 ? (int)n : -EBADMSG;
-	}
-	*ret = data;
-	*ret_size = (size_t)n;
-	return 0;
-}
-
-/* 0 with the record; -ENOENT: another action's; -EBADMSG: damaged. */
-static int decode_file(const unsigned char *data, size_t size, const struct zvm_bytes *action, struct zvm_record **ret)
-{
-	struct zvm_reader in = {.data = data, .left = size};
-	uint64_t magic = zvm_read_number(&in), check = zvm_read_number(&in);
-	size_t action_size, record_size;
-	if (in.error || magic != MAGIC || check != XXH3_64bits(in.data, in.left))
-		return -EBADMSG;
-	const void *stored = zvm_read_part(&in, &action_size);
-	if (in.error)
-		return -EBADMSG;
-	if (action && (action_size != action->size || memcmp(stored, action->data, action_size)))
-		return -ENOENT;
-	const void *record = zvm_read_part(&in, &record_size);
-	return in.error || in.left ? -EBADMSG : zvm_record_decode(record, record_size, ret);
-}
-
-/* 0; -ENOENT: of another action than `action` (NULL: any will do); -EBADMSG: damaged; other -errno. */
-static int read_file(int directory, const char *name, const struct zvm_bytes *action, struct zvm_record **ret)
-{
-	zvm_autofree unsigned char *data = NULL;
-	size_t size = 0;
-	zvm_autofd int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return -errno;
-	int r = read_whole(fd, &data, &size);
-	return r ? r : decode_file(data, size, action, ret);
-}
-
-/* Names of runs are decimal numbers; anything else is not ours. */
-static bool parse_number(const char *name, unsigned long *ret)
-{
-	char *end;
-	if (*name < '0' || *name > '9')
-		return false;
-	errno = 0;
-	*ret = strtoul(name, &end, 10);
-	return !errno && !*end;
-}
+/* --- reading a directory --- */
 
 static void add_variant(struct cached *c, unsigned long number, struct zvm_record *record)
 {
@@ -231,9 +168,9 @@ static int read_directory(struct zvm_records *records, int fd, const struct addr
 	for (struct dirent *d; (d = readdir(dir));) {
 		unsigned long number;
 		struct zvm_record *record;
-		if (!parse_number(d->d_name, &number))
+		if (!zvm_record_file_number(d->d_name, &number))
 			continue;
-		int r = read_file(fd, d->d_name, &address->action, &record);
+		int r = zvm_record_file_read(fd, d->d_name, &address->action, &record);
 		if (r == 0)
 			add_variant(c, number, record);
 		else if (r == -EBADMSG)
@@ -456,7 +393,7 @@ static int next_number(int fd, unsigned long *ret)
 		return -errno;
 	for (struct dirent *d; (d = readdir(dir));) {
 		unsigned long number;
-		if (!parse_number(d->d_name, &number))
+		if (!zvm_record_file_number(d->d_name, &number))
 			continue;
 		highest = number > highest ? number : highest;
 		if (count < sizeof numbers / sizeof numbers[0])
@@ -475,20 +412,6 @@ static int next_number(int fd, unsigned long *ret)
 	}
 	*ret = highest + 1;
 	return 0;
-}
-
-static int encode_file(const struct address *address, const struct zvm_record *record, struct zvm_bytes *out)
-{
-	zvm_autobytes struct zvm_bytes body = {0}, encoded = {0};
-	int r = zvm_record_encode(record, &encoded);
-	if (r)
-		return r;
-	zvm_bytes_part(&body, address->action.data, address->action.size);
-	zvm_bytes_part(&body, encoded.data, encoded.size);
-	zvm_bytes_number(out, MAGIC);
-	zvm_bytes_number(out, body.error ? 0 : XXH3_64bits(body.data, body.size));
-	zvm_bytes_append(out, body.data, body.size);
-	return body.error ? body.error : out->error;
 }
 
 static int link_record(struct zvm_records *records, const struct address *address, int file)
@@ -519,7 +442,7 @@ static int save(struct zvm_records *records, const struct address *address, cons
 {
 	zvm_autobytes struct zvm_bytes file = {0};
 	zvm_autofd int fd = -1;
-	int r = encode_file(address, record, &file);
+	int r = zvm_record_file_encode(&address->action, record, &file);
 	r = r ? r : zvm_store_begin(records->store, &fd);
 	r = r ? r : zvm_write_all(fd, file.data, file.size);
 	r = r ? r : make_directories(records, address->directory);

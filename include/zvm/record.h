@@ -70,6 +70,10 @@ void zvm_records_close(struct zvm_records *records);
 struct zvm_asker zvm_records_asker(struct zvm_records *records);
 
 int zvm_action_encode(const struct zvm_action *action, struct zvm_bytes *out);
+/* The action that these bytes are the encoding of, in memory of its own; -EBADMSG if they are none. */
+int zvm_action_decode(const void *data, size_t size, struct zvm_action **ret);
+/* Only one from zvm_action_decode; NULL is none. */
+void zvm_action_free(struct zvm_action *action);
 /* The box's random generator starts from the action: 32 bytes derived from its encoding. */
 int zvm_action_seed(const struct zvm_action *action, unsigned char seed[32]);
 

@@ -119,6 +119,34 @@ static void an_argument_is_not_taken_for_a_variable(void **state)
 	assert_false(encode_alike(&a, &c));
 }
 
+static void an_action_reads_back_as_it_was_written(void **state)
+{
+	zvm_autobytes struct zvm_bytes bytes = {0}, again = {0};
+	struct zvm_action a = sample(), *read;
+	(void)state;
+	assert_int_equal(zvm_action_encode(&a, &bytes), 0);
+	assert_int_equal(zvm_action_decode(bytes.data, bytes.size, &read), 0);
+	assert_string_equal(read->script, "/script/a.py");
+	assert_string_equal(read->arguments[1], "ab");
+	assert_null(read->arguments[3]);
+	assert_int_equal(zvm_action_encode(read, &again), 0);
+	assert_int_equal(again.size, bytes.size);
+	assert_memory_equal(again.data, bytes.data, bytes.size);
+	zvm_action_free(read);
+}
+
+static void half_an_action_and_one_with_more_behind_it_are_refused(void **state)
+{
+	zvm_autobytes struct zvm_bytes bytes = {0};
+	struct zvm_action a = sample(), *read;
+	(void)state;
+	assert_int_equal(zvm_action_encode(&a, &bytes), 0);
+	for (size_t n = 0; n < bytes.size; n++)
+		assert_int_equal(zvm_action_decode(bytes.data, n, &read), -EBADMSG);
+	zvm_bytes_append(&bytes, "", 1);
+	assert_int_equal(zvm_action_decode(bytes.data, bytes.size, &read), -EBADMSG);
+}
+
 static void no_arguments_at_all_are_an_empty_list(void **state)
 {
 	static const char *const none[] = {NULL};
@@ -470,6 +498,8 @@ int main(void)
 	        cmocka_unit_test(a_byte_moved_between_neighbours_changes_the_encoding),
 	        cmocka_unit_test(an_argument_is_not_taken_for_a_variable),
 	        cmocka_unit_test(no_arguments_at_all_are_an_empty_list),
+	        cmocka_unit_test(an_action_reads_back_as_it_was_written),
+	        cmocka_unit_test(half_an_action_and_one_with_more_behind_it_are_refused),
 	        cmocka_unit_test(every_field_but_the_twin_numbers_changes_the_seed),
 	        cmocka_unit_test(the_seed_is_the_same_in_every_store),
 	        cmocka_unit_test(the_parts_of_a_seed_differ),
