@@ -18,6 +18,7 @@
 #include "content.h"
 #include "derived.h"
 #include "store_internal.h"
+#include "watch.h"
 
 #define QUICK_MAX (16u << 20)
 #define TABLE_MAX 262144
@@ -43,6 +44,7 @@ struct zvm_blobs {
 	int file;
 	atomic_bool torn; /* the file ends with a piece of a line */
 	struct zvm_derived *derived;
+	struct zvm_watch *watch; /* NULL: there is nothing to watch with */
 };
 
 static uint64_t check_of(const struct line *line)
@@ -121,6 +123,8 @@ int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret)
 		free(blobs);
 		return r;
 	}
+	if (zvm_watch_open(&blobs->watch))
+		blobs->watch = NULL;
 	pthread_rwlock_init(&blobs->lock, NULL);
 	open_table(blobs);
 	*ret = blobs;
@@ -138,9 +142,15 @@ void zvm_blobs_close(struct zvm_blobs *blobs)
 		free(s);
 	}
 	zvm_derived_close(blobs->derived);
+	zvm_watch_close(blobs->watch);
 	zvm_close_pointer(&blobs->file);
 	pthread_rwlock_destroy(&blobs->lock);
 	free(blobs);
+}
+
+struct zvm_watch *zvm_blobs_watch(struct zvm_blobs *blobs)
+{
+	return blobs->watch;
 }
 
 int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_digest *ret)
@@ -153,23 +163,6 @@ int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_di
 		*ret = s->digest;
 	pthread_rwlock_unlock(&blobs->lock);
 	return s ? 0 : -ENOENT;
-}
-
-int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret)
-{
-	if (zvm_blob_known(blobs, st, ret) == 0)
-		return 0;
-	if ((uint64_t)st->st_size > QUICK_MAX)
-		return -EAGAIN;
-	int r = zvm_content_hash(fd, (uint64_t)st->st_size, ret);
-	for (; r == 0; ret->twin++) {
-		zvm_autofd int object = -1;
-		uint64_t size;
-		r = zvm_store_object(blobs->store, ret, &object, &size);
-		if (r == 0 && size == (uint64_t)st->st_size && zvm_content_equal(object, fd, size) == 1)
-			return 0;
-	}
-	return r == -ENODATA ? -EAGAIN : r;
 }
 
 /* One short append: whole, or cut off at the next start. After a piece nothing more is appended by this process. */
@@ -193,17 +186,44 @@ static void learn(struct zvm_blobs *blobs, const struct stat *st, const struct z
 	append(blobs, &line);
 }
 
+/* `before` was taken before it was read, and it was found to be this content. */
+static void learn_unchanged(struct zvm_blobs *blobs, int fd, const struct stat *before, const struct zvm_digest *digest,
+                            uint64_t size)
+{
+	struct stat after;
+	if (fstat(fd, &after) < 0 || !zvm_old_enough(before) || (uint64_t)after.st_size != size)
+		return;
+	struct zvm_file_identity a = zvm_file_identity(before), b = zvm_file_identity(&after);
+	if (!memcmp(&a, &b, sizeof a))
+		learn(blobs, &after, digest);
+}
+
 static int snapshot(struct zvm_blobs *blobs, int fd, const struct stat *before, struct zvm_digest *ret,
                     uint64_t *ret_size)
 {
-	struct stat after;
 	int r = zvm_store_put_file(blobs->store, fd, ret, ret_size);
-	if (r == 0 && fstat(fd, &after) == 0 && zvm_old_enough(before)) {
-		struct zvm_file_identity a = zvm_file_identity(before), b = zvm_file_identity(&after);
-		if (!memcmp(&a, &b, sizeof a) && (uint64_t)after.st_size == *ret_size)
-			learn(blobs, &after, ret);
-	}
+	if (r == 0)
+		learn_unchanged(blobs, fd, before, ret, *ret_size);
 	return r;
+}
+
+int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret)
+{
+	if (zvm_blob_known(blobs, st, ret) == 0)
+		return 0;
+	if ((uint64_t)st->st_size > QUICK_MAX)
+		return -EAGAIN;
+	int r = zvm_content_hash(fd, (uint64_t)st->st_size, ret);
+	for (; r == 0; ret->twin++) {
+		zvm_autofd int object = -1;
+		uint64_t size;
+		r = zvm_store_object(blobs->store, ret, &object, &size);
+		if (r == 0 && size == (uint64_t)st->st_size && zvm_content_equal(object, fd, size) == 1) {
+			learn_unchanged(blobs, fd, st, ret, size);
+			return 0;
+		}
+	}
+	return r == -ENODATA ? -EAGAIN : r;
 }
 
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd)

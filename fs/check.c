@@ -11,7 +11,9 @@
  * another place with a link to it is the same file to one and gone to the other. Below /script, which its owner changes
  * as he likes, only a way without links is believed.
  *
- * Only where that is not enough is the view asked: the first time in a process, and whenever the stat differs.
+ * Only where that is not enough is the view asked: the first time in a process, and whenever the stat differs. And
+ * what is asked about again and again gets a guard (watch.h), which spares the stat for as long as the kernel reports
+ * nothing: so a run's hundred dependencies are one question to the kernel, and not a hundred.
  *
  * A proof is a list of what is remembered about all dependencies of a run, each file once: a path asked for its content
  * and its attributes is one stat, and what is missing below a directory that is itself missing is one look for that
@@ -26,9 +28,11 @@
 #include <time.h>
 #include <zvm/cleanup.h>
 #include "store_internal.h"
+#include "watch.h"
 
 #define REMEMBERED_MAX 65536
 #define COVER_BACK 64
+#define GUARD_AFTER 3 /* stats: a guard costs as much as some twenty */
 
 struct remembered {
 	UT_hash_handle hh;
@@ -36,6 +40,8 @@ struct remembered {
 	bool absent;         /* answer.error says how; no identity */
 	struct zvm_file_identity id;
 	mode_t mode;
+	struct zvm_guard guard;
+	atomic_uint stats; /* how often one was asked */
 	struct zvm_answer answer;
 	size_t key_size;
 	char key[]; /* kind, flags, host path, NUL */
@@ -50,6 +56,7 @@ struct zvm_proof {
 
 struct zvm_checks {
 	struct zvm_blobs *blobs;
+	struct zvm_watch *watch; /* the blobs' */
 	pthread_rwlock_t lock;
 	struct remembered *table;
 };
@@ -60,6 +67,7 @@ int zvm_checks_open(struct zvm_blobs *blobs, struct zvm_checks **ret)
 	if (!checks)
 		return -ENOMEM;
 	checks->blobs = blobs;
+	checks->watch = zvm_blobs_watch(blobs);
 	pthread_rwlock_init(&checks->lock, NULL);
 	*ret = checks;
 	return 0;
@@ -69,6 +77,7 @@ static void unref(struct remembered *r)
 {
 	if (__atomic_sub_fetch(&r->references, 1, __ATOMIC_ACQ_REL))
 		return;
+	zvm_guard_drop(&r->guard);
 	zvm_answer_free(&r->answer);
 	free(r);
 }
@@ -221,12 +230,38 @@ static bool same_file(const struct remembered *r, const struct stat *st)
 	return r->mode == st->st_mode && !memcmp(&r->id, &id, sizeof id);
 }
 
-static bool still_true(const struct remembered *r)
+static bool stat_shows(const struct remembered *r)
 {
 	struct stat st;
 	if (r->absent)
 		return look_for(host_of(r)) == r->answer.error;
 	return stat_place(r->key, &st) == 0 && same_file(r, &st);
+}
+
+/* From now on, if it is allowed, whatever happens there is reported. The stat comes behind the guard: what was changed
+ * before shows in it. */
+static bool guard_and_stat(struct zvm_checks *checks, struct remembered *r)
+{
+	unsigned flags = (unsigned char)r->key[1];
+	unsigned guard = (r->absent || flags & ZVM_ASK_NOFOLLOW ? ZVM_GUARD_NOFOLLOW : 0) |
+	                 (flags & NO_LINKS ? ZVM_GUARD_OPENS : 0);
+	bool raised = zvm_guard_raise(checks->watch, &r->guard, AT_FDCWD, host_of(r), guard) == 0;
+	bool same = stat_shows(r);
+	if (raised && same)
+		zvm_guard_trust(&r->guard);
+	else if (raised)
+		zvm_guard_drop(&r->guard);
+	return same;
+}
+
+/* The caller has refreshed the watch since it was asked. */
+static bool still_true(struct zvm_checks *checks, struct remembered *r)
+{
+	if (zvm_guard_stands(&r->guard))
+		return true;
+	if (atomic_fetch_add_explicit(&r->stats, 1, memory_order_relaxed) < GUARD_AFTER)
+		return stat_shows(r);
+	return guard_and_stat(checks, r);
 }
 
 /* --- one question --- */
@@ -285,7 +320,7 @@ static int check_one(struct zvm_checks *checks, const struct zvm_view *view, con
 	struct remembered *r = placed ? find(checks, &key) : NULL;
 	if (r) {
 		int holds = zvm_answer_equal(&r->answer, &d->answer);
-		bool known = still_true(r);
+		bool known = still_true(checks, r);
 		unref(r);
 		if (known)
 			return holds;
@@ -307,7 +342,9 @@ int zvm_check_ask(struct zvm_checks *checks, const struct zvm_view *view, const 
 	struct remembered *r = placed ? find(checks, &key) : NULL;
 	if (pinned)
 		*pinned = false;
-	if (r && still_true(r)) {
+	if (r && zvm_guard_stands(&r->guard))
+		zvm_watch_refresh(checks->watch);
+	if (r && still_true(checks, r)) {
 		int result = copy_answer(&r->answer, ret);
 		if (result == 0 && want_fd && ret->has_content)
 			result = zvm_blob_object(checks->blobs, &ret->digest, &ret->fd);
@@ -339,12 +376,12 @@ void zvm_proof_unref(struct zvm_proof *proof)
 	free(proof);
 }
 
-static bool proof_holds(const struct zvm_proof *proof, const struct zvm_view *view)
+bool zvm_proof_holds(struct zvm_checks *checks, const struct zvm_proof *proof, const struct zvm_view *view)
 {
 	if (!proof || proof->view != view)
 		return false;
 	for (unsigned i = 0; i < proof->count; i++)
-		if (!still_true(proof->parts[i]))
+		if (!still_true(checks, proof->parts[i]))
 			return false;
 	return true;
 }
@@ -424,7 +461,8 @@ int zvm_check_dependencies(struct zvm_checks *checks, const struct zvm_view *vie
                            const struct zvm_dependency *dependencies, unsigned count, bool quick,
                            struct zvm_proof **proof)
 {
-	if (proof_holds(*proof, view))
+	zvm_watch_refresh(checks->watch);
+	if (zvm_proof_holds(checks, *proof, view))
 		return 1;
 	for (unsigned i = 0; i < count; i++) {
 		int r = check_one(checks, view, &dependencies[i], quick);

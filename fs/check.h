@@ -26,6 +26,8 @@ void zvm_checks_close(struct zvm_checks *checks);
 int zvm_check_dependencies(struct zvm_checks *checks, const struct zvm_view *view,
                            const struct zvm_dependency *dependencies, unsigned count, bool quick,
                            struct zvm_proof **proof);
+/* Does it still prove it? The caller has refreshed the blobs' watch. NULL proves nothing. */
+bool zvm_proof_holds(struct zvm_checks *checks, const struct zvm_proof *proof, const struct zvm_view *view);
 struct zvm_proof *zvm_proof_ref(struct zvm_proof *proof);
 void zvm_proof_unref(struct zvm_proof *proof);
 

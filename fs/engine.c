@@ -24,6 +24,7 @@
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
 #include "engine_internal.h"
+#include "warrant.h"
 
 #define ABANDONED_NS 2000000000ll
 
@@ -265,6 +266,27 @@ int zvm_engine_peek(struct zvm_engine *engine, const struct zvm_target *target, 
 int zvm_engine_try(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret)
 {
 	return zvm_job_quick(engine, target, true, ret);
+}
+
+bool zvm_engine_stands(struct zvm_engine *engine, const struct zvm_result *result, const struct stat *input)
+{
+	return zvm_warrant_holds(engine, result->warrant, input);
+}
+
+int zvm_engine_serve(struct zvm_engine *engine, struct zvm_result *result, struct zvm_result **ret)
+{
+	uint64_t size = 0;
+	zvm_autofd int fd = -1;
+	int r = result->out_size ? zvm_store_object(engine->options.store, &result->out_digest, &fd, &size) : 0;
+	if (r || size != result->out_size)
+		return r ? r : -ENOENT;
+	struct zvm_result *served = zvm_result_summary(result, false);
+	if (!served)
+		return -ENOMEM;
+	served->out_fd = zvm_steal_fd(&fd);
+	zvm_warrant_note_use(engine, result->warrant);
+	*ret = served;
+	return 0;
 }
 
 static int join_flight(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_ticket *ticket)

@@ -170,30 +170,48 @@ struct zvm_result *zvm_inode_result(struct zvm_inodes *inodes, struct zvm_inode 
 	return result;
 }
 
-int zvm_inode_bind(struct zvm_inodes *inodes, struct zvm_inode *inode, struct zvm_result *result, bool *ret_new)
+/* Is there nothing that binding to this would change? */
+static bool is_settled(struct zvm_inodes *inodes, struct zvm_inode *inode, const struct zvm_result *result)
+{
+	pthread_mutex_lock(&inodes->lock);
+	const struct zvm_result *bound = inode->result;
+	bool settled =
+	        bound && (bound->warrant == result->warrant || !result->warrant) && zvm_result_same(bound, result);
+	pthread_mutex_unlock(&inodes->lock);
+	return settled;
+}
+
+static void name_number(struct zvm_inode *inode, uint64_t nonce)
 {
 	zvm_autobytes struct zvm_bytes key = {0};
+	inode->nonce = nonce;
+	build_key(&key, inode->kind, inode->tree, inode->spec ? inode->spec->text : "", inode->path);
+	if (!key.error)
+		inode->number = number_of(&key, nonce);
+}
+
+int zvm_inode_bind(struct zvm_inodes *inodes, struct zvm_inode *inode, struct zvm_result *result, bool *ret_new)
+{
 	int r = 0;
 	*ret_new = false;
-	pthread_mutex_lock(&inodes->lock);
-	bool bound = inode->result != NULL;
-	pthread_mutex_unlock(&inodes->lock);
+	if (is_settled(inodes, inode, result))
+		return 0;
 	/* The kernel remembers as many inodes as it has memory for: none may hold a descriptor. */
-	struct zvm_result *summary = bound ? NULL : zvm_result_summary(result, inode->tree == ZVM_TREE_INFO);
-	if (!bound && !summary)
+	struct zvm_result *summary = zvm_result_summary(result, inode->tree == ZVM_TREE_INFO);
+	if (!summary)
 		return -ENOMEM;
 	pthread_mutex_lock(&inodes->lock);
-	if (!inode->result) {
-		inode->result = summary;
-		summary = NULL;
-		inode->nonce = result->nonce;
-		build_key(&key, inode->kind, inode->tree, inode->spec ? inode->spec->text : "", inode->path);
-		if (!key.error)
-			inode->number = number_of(&key, inode->nonce);
-		*ret_new = true;
-	} else if (!zvm_result_same(inode->result, result)) {
+	struct zvm_result *bound = inode->result;
+	if (bound && !zvm_result_same(bound, result)) {
 		detach_locked(inodes, inode);
 		r = -ESTALE;
+	} else {
+		/* Others may be looking at the bound one: it is replaced, never changed. */
+		*ret_new = !bound;
+		if (!bound)
+			name_number(inode, result->nonce);
+		inode->result = summary;
+		summary = bound;
 	}
 	pthread_mutex_unlock(&inodes->lock);
 	zvm_result_unref(summary);

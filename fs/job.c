@@ -17,6 +17,7 @@
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "engine_internal.h"
+#include "warrant.h"
 
 static const char *const base_environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
                                                "HOME=/home/zvm",
@@ -483,13 +484,12 @@ int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, 
 	return zvm_result_of_story(story, ret);
 }
 
-static int quick_stages(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_story *story)
+/* `standings`: one for each stage, NULL where there is none. */
+static int quick_stages(struct zvm_engine *engine, const struct zvm_target *target, const struct stat *st,
+                        struct zvm_story *story, struct zvm_standing **standings)
 {
-	struct stat st;
 	struct zvm_digest input;
-	if (fstat(target->input_fd, &st) < 0)
-		return -errno;
-	int r = zvm_blob_quick(engine->blobs, target->input_fd, &st, &input);
+	int r = zvm_blob_quick(engine->blobs, target->input_fd, st, &input);
 	for (unsigned i = 0; r == 0 && i < story->stage_count; i++) {
 		struct work w = {.engine = engine, .story = &story->stages[i], .cancel_fd = -1, .input_fd = -1};
 		r = prepare(&w, &target->spec->stages[i], true);
@@ -498,7 +498,7 @@ static int quick_stages(struct zvm_engine *engine, const struct zvm_target *targ
 		r = r ? r : build_action(&w, &target->spec->stages[i], &input);
 		r = r ? r
 		      : zvm_record_find_quick(engine->records, &w.action, w.script->view, &w.story->record,
-		                              &w.story->outputs);
+		                              &w.story->outputs, &standings[i]);
 		free(w.environment);
 		if (r == 0 && i + 1 < story->stage_count)
 			r = written_content(engine, w.story->record, &input);
@@ -506,20 +506,36 @@ static int quick_stages(struct zvm_engine *engine, const struct zvm_target *targ
 	return r;
 }
 
-int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret)
+static int quick_result(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_standing **standings,
+                        struct zvm_result **ret)
 {
-	if (engine->options.no_cache)
-		return -ENOENT;
+	struct stat st;
 	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
 	if (!story)
 		return -ENOMEM;
-	int r = quick_stages(engine, target, story);
+	int r = fstat(target->input_fd, &st) < 0 ? -errno : quick_stages(engine, target, &st, story, standings);
 	if (r) {
 		zvm_story_free(story);
 		return r;
 	}
+	struct zvm_warrant *warrant = zvm_warrant_new(engine, story, &st, standings);
 	r = zvm_result_of_story(story, ret);
+	if (r == 0)
+		(*ret)->warrant = zvm_steal_pointer(&warrant);
+	zvm_warrant_unref(warrant);
+	return r;
+}
+
+int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret)
+{
+	unsigned stages = target->spec->stage_count;
+	if (engine->options.no_cache)
+		return -ENOENT;
+	zvm_autofree struct zvm_standing **standings = calloc(stages, sizeof *standings);
+	int r = standings ? quick_result(engine, target, standings, ret) : -ENOMEM;
+	for (unsigned i = 0; standings && i < stages; i++)
+		zvm_standing_free(standings[i]);
 	if (r == 0 && count)
-		atomic_fetch_add(&engine->counters.hits, target->spec->stage_count);
+		atomic_fetch_add(&engine->counters.hits, stages);
 	return r;
 }

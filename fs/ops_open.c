@@ -1,7 +1,8 @@
 /*
  * Opening and reading.
  *
- * An open that the store can answer is answered on the spot. Otherwise it becomes a ticket of the engine and is
+ * An open of a name that is bound to a result which still stands is answered with what that wrote; any other that the
+ * store can answer is answered on the spot, too. Otherwise it becomes a ticket of the engine and is
  * answered from one of its threads; a reader costs this one struct. An INTERRUPT gives the ticket back and answers
  * EINTR at once.
  *
@@ -345,9 +346,34 @@ static void open_object(fuse_req_t request, struct zvm_inode *inode, struct fuse
 	reply_open(request, info, handle);
 }
 
+/* The usual warm open. false: not answered. */
+static bool open_standing(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info)
+{
+	struct zvm_mount *mount = zvm_mount_of(request);
+	struct zvm_result *served = NULL,
+	                  *bound = inode->tree == ZVM_TREE_RUN ? zvm_inode_result(mount->inodes, inode) : NULL;
+	struct stat input;
+	if (bound && zvm_inputs_stat(mount->inputs, inode->path, &input) == 0 &&
+	    zvm_engine_stands(mount->engine, bound, &input) && zvm_engine_serve(mount->engine, bound, &served))
+		served = NULL;
+	zvm_result_unref(bound);
+	struct zvm_handle *handle = served ? zvm_handle_new() : NULL;
+	if (!handle) {
+		zvm_result_unref(served);
+		return false;
+	}
+	zvm_result_open_kind(inode->tree, served, handle);
+	info->direct_io = handle->fails;
+	info->keep_cache = !handle->fails;
+	reply_open(request, info, handle);
+	return true;
+}
+
 static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info)
 {
 	zvm_autofd int fd = -1;
+	if (open_standing(request, inode, info))
+		return;
 	int r = zvm_inputs_open_file(zvm_mount_of(request)->inputs, inode->path, &fd);
 	struct zvm_target target = {
 	        .spec = inode->spec, .input_name = inode->path, .input_fd = fd, .nonce = inode->nonce};

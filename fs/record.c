@@ -305,38 +305,103 @@ static bool open_outputs(struct zvm_records *records, const struct zvm_record *r
 	return true;
 }
 
-/* For gc: the file of a run that is used gets a fresh time, at most once a minute. */
-static void note_use(struct zvm_records *records, const struct address *address, struct cached *c, unsigned long number)
+struct run_name {
+	char path[ZVM_DIGEST_TEXT + 32]; /* below records/ */
+};
+
+static struct run_name name_run(const struct address *address, unsigned long number)
 {
-	time_t now = time(NULL);
-	char path[ZVM_DIGEST_TEXT + 32];
-	if (now < c->used + USED_EVERY_S || records->store->flags & ZVM_STORE_READONLY)
-		return;
-	c->used = now;
-	snprintf(path, sizeof path, "%s/%lu", address->directory, number);
-	utimensat(records->store->records, path, NULL, 0);
+	struct run_name name;
+	snprintf(name.path, sizeof name.path, "%s/%lu", address->directory, number);
+	return name;
 }
 
-static int choose(struct zvm_records *records, const struct address *address, const struct zvm_view *view, bool quick,
-                  struct cached *c, struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+/* For gc: the file of a run that is used gets a fresh time, at most once a minute. */
+static void note_use(struct zvm_records *records, const struct run_name *name, time_t *used)
+{
+	time_t now = time(NULL);
+	if (now < __atomic_load_n(used, __ATOMIC_RELAXED) + USED_EVERY_S || records->store->flags & ZVM_STORE_READONLY)
+		return;
+	__atomic_store_n(used, now, __ATOMIC_RELAXED);
+	utimensat(records->store->records, name->path, NULL, 0);
+}
+
+/* --- runs that stand --- */
+
+struct zvm_standing {
+	struct zvm_records *records;
+	const struct zvm_view *view;
+	struct zvm_proof *proof;
+	struct run_name name;
+	time_t used;
+};
+
+static struct zvm_standing *new_standing(struct zvm_records *records, const struct zvm_view *view,
+                                         const struct variant *variant, const struct run_name *name)
+{
+	pthread_mutex_lock(&records->lock);
+	struct zvm_proof *proof = zvm_proof_ref(variant->proof);
+	pthread_mutex_unlock(&records->lock);
+	struct zvm_standing *standing = proof ? calloc(1, sizeof *standing) : NULL;
+	if (!standing) {
+		zvm_proof_unref(proof);
+		return NULL;
+	}
+	*standing = (struct zvm_standing){
+	        .records = records, .view = view, .proof = proof, .name = *name, .used = time(NULL)};
+	return standing;
+}
+
+bool zvm_standing_holds(struct zvm_standing *standing)
+{
+	return zvm_proof_holds(standing->records->checks, standing->proof, standing->view);
+}
+
+void zvm_standing_note_use(struct zvm_standing *standing)
+{
+	note_use(standing->records, &standing->name, &standing->used);
+}
+
+void zvm_standing_free(struct zvm_standing *standing)
+{
+	if (!standing)
+		return;
+	zvm_proof_unref(standing->proof);
+	free(standing);
+}
+
+/* --- choosing --- */
+
+/* What a lookup is after; standing NULL: not wanted, and then it is one that may take its time. */
+struct wanted {
+	struct zvm_record **record;
+	struct zvm_outputs *outputs;
+	struct zvm_standing **standing;
+};
+
+static int choose(struct zvm_records *records, const struct address *address, const struct zvm_view *view,
+                  struct cached *c, const struct wanted *wanted)
 {
 	for (unsigned i = 0; i < c->count; i++) {
 		struct zvm_record *record = c->variants[i].record;
-		int r = all_hold(records, view, &c->variants[i], quick);
+		int r = all_hold(records, view, &c->variants[i], wanted->standing != NULL);
 		if (r < 0)
 			return r;
-		if (!r || !open_outputs(records, record, ret_outputs))
+		if (!r || !open_outputs(records, record, wanted->outputs))
 			continue;
-		note_use(records, address, c, c->variants[i].number);
+		struct run_name name = name_run(address, c->variants[i].number);
+		note_use(records, &name, &c->used);
+		if (wanted->standing)
+			*wanted->standing = new_standing(records, view, &c->variants[i], &name);
 		__atomic_add_fetch(&record->references, 1, __ATOMIC_RELAXED);
-		*ret = record;
+		*wanted->record = record;
 		return 0;
 	}
 	return -ENOENT;
 }
 
-static int find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view, bool quick,
-                struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+static int find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
+                const struct wanted *wanted)
 {
 	struct address address;
 	struct cached *c = NULL;
@@ -346,7 +411,7 @@ static int find(struct zvm_records *records, const struct zvm_action *action, co
 		r = load(records, &address, fresh, &c);
 		if (r)
 			break;
-		r = choose(records, &address, view, quick, c, ret, ret_outputs);
+		r = choose(records, &address, view, c, wanted);
 		/* What is cached and holds is right. What is missing there may have come within the directory's clock's
 		 * tick: then look at the files. */
 		again = r == -ENOENT && !fresh && !c->settled;
@@ -360,13 +425,13 @@ static int find(struct zvm_records *records, const struct zvm_action *action, co
 int zvm_record_find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
                     struct zvm_record **ret, struct zvm_outputs *ret_outputs)
 {
-	return find(records, action, view, false, ret, ret_outputs);
+	return find(records, action, view, &(struct wanted){ret, ret_outputs, NULL});
 }
 
 int zvm_record_find_quick(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
-                          struct zvm_record **ret, struct zvm_outputs *ret_outputs)
+                          struct zvm_record **ret, struct zvm_outputs *ret_outputs, struct zvm_standing **ret_standing)
 {
-	return find(records, action, view, true, ret, ret_outputs);
+	return find(records, action, view, &(struct wanted){ret, ret_outputs, ret_standing});
 }
 
 /* --- storing --- */

@@ -9,6 +9,7 @@
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "engine_internal.h"
+#include "warrant.h"
 
 struct zvm_story *zvm_story_new(const struct zvm_spec *spec, const char *input_name)
 {
@@ -71,6 +72,7 @@ void zvm_result_unref(struct zvm_result *result)
 	zvm_close_pointer(&result->out_fd);
 	zvm_close_pointer(&result->err_fd);
 	zvm_story_free(result->story);
+	zvm_warrant_unref(result->warrant);
 	free(result);
 }
 
@@ -87,6 +89,7 @@ struct zvm_result *zvm_result_summary(struct zvm_result *result, bool with_info)
 	summary->references = 1;
 	summary->out_fd = summary->err_fd = -1;
 	summary->story = NULL;
+	summary->warrant = zvm_warrant_ref(result->warrant);
 	summary->info_size = info_size;
 	return summary;
 }

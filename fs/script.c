@@ -72,11 +72,20 @@ int zvm_scripts_open(const char *const *directories, struct zvm_blobs *blobs, st
 
 static void free_script(struct zvm_script *script)
 {
+	for (unsigned i = 0; i < script->guard_count; i++)
+		zvm_guard_drop(&script->guards[i]);
+	free(script->guards);
 	free(script->name);
 	free(script->guest_path);
 	free(script->reason);
 	zvm_directives_free(&script->directives);
 	free(script);
+}
+
+struct zvm_script *zvm_script_ref(struct zvm_script *script)
+{
+	__atomic_add_fetch(&script->references, 1, __ATOMIC_RELAXED);
+	return script;
 }
 
 void zvm_script_unref(struct zvm_script *script)
@@ -155,8 +164,7 @@ static struct zvm_script *recall(struct zvm_scripts *s, const char *name, const 
 	HASH_FIND_STR(s->known, name, k);
 	if (k && same_file(&k->script->st, st) && zvm_blob_known(s->blobs, st, &digest) == 0 &&
 	    zvm_digest_equal(&digest, &k->script->digest)) {
-		script = k->script;
-		__atomic_add_fetch(&script->references, 1, __ATOMIC_RELAXED);
+		script = zvm_script_ref(k->script);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return script;
@@ -165,7 +173,7 @@ static struct zvm_script *recall(struct zvm_scripts *s, const char *name, const 
 static void remember(struct zvm_scripts *s, struct zvm_script *script)
 {
 	struct known *k;
-	__atomic_add_fetch(&script->references, 1, __ATOMIC_RELAXED);
+	zvm_script_ref(script);
 	pthread_mutex_lock(&s->lock);
 	HASH_FIND_STR(s->known, script->name, k);
 	if (k) {
@@ -228,9 +236,13 @@ static int learn(struct zvm_scripts *s, const char *name, const struct place *pl
 	script->directory = place->host ? NULL : place->path;
 	script->view = place->view;
 	script->name = strdup(name);
+	script->guard_count = (unsigned)(place - s->places) + 1;
+	script->guards = calloc(script->guard_count, sizeof *script->guards);
+	if (!script->guards)
+		script->guard_count = 0;
 	if (asprintf(&script->guest_path, "%s/%s", place->host ? place->path : "/script", name) < 0)
 		script->guest_path = NULL;
-	int r = script->name && script->guest_path ? 0 : -ENOMEM;
+	int r = script->name && script->guest_path && script->guards ? 0 : -ENOMEM;
 	if (r == 0 && fstat(fd, &script->st) < 0)
 		r = -errno;
 	if (r == 0 && !S_ISREG(script->st.st_mode))
@@ -257,4 +269,50 @@ int zvm_script_find(struct zvm_scripts *s, const char *name, bool quick, struct 
 	if (*ret)
 		return 0;
 	return learn(s, name, place, quick, ret);
+}
+
+/* --- the same again? --- */
+
+#define GUARDED_MAX 64u /* places; whoever has more of them asks a stat of each */
+
+/* A place that was not there at the start is never looked in. */
+static bool all_stand(const struct zvm_scripts *s, const struct zvm_script *script)
+{
+	for (unsigned i = 0; i < script->guard_count; i++)
+		if (s->places[i].fd >= 0 && !zvm_guard_stands(&script->guards[i]))
+			return false;
+	return true;
+}
+
+static bool raise_guard(struct zvm_scripts *s, struct zvm_script *script, unsigned i)
+{
+	const struct place *place = &s->places[i];
+	struct zvm_guard *guard = &script->guards[i];
+	if (place->fd < 0 || zvm_guard_stands(guard))
+		return false;
+	return zvm_guard_raise(zvm_blobs_watch(s->blobs), guard, place->fd, script->name,
+	                       place->host ? 0 : ZVM_GUARD_OPENS) == 0;
+}
+
+bool zvm_script_stands(struct zvm_scripts *s, struct zvm_script *script)
+{
+	struct stat st;
+	const struct place *place;
+	if (all_stand(s, script))
+		return true;
+	uint64_t raised = 0;
+	for (unsigned i = 0; i < script->guard_count && i < GUARDED_MAX; i++)
+		if (raise_guard(s, script, i))
+			raised |= 1ull << i;
+	bool same = locate(s, script->name, &st, &place) == 0 && place == &s->places[script->guard_count - 1] &&
+	            same_file(&st, &script->st);
+	for (unsigned i = 0; i < script->guard_count && i < GUARDED_MAX; i++) {
+		if (!(raised >> i & 1))
+			continue;
+		if (same)
+			zvm_guard_trust(&script->guards[i]);
+		else
+			zvm_guard_drop(&script->guards[i]);
+	}
+	return same;
 }

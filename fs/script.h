@@ -15,6 +15,7 @@
 #include <zvm/blob.h>
 #include <zvm/name.h>
 #include <zvm/view.h>
+#include "watch.h"
 
 struct zvm_script {
 	char *name;                  /* as in the spec */
@@ -28,6 +29,9 @@ struct zvm_script {
 	char *reason;
 	struct zvm_directives directives;
 	unsigned references;
+	/* script.c's own: over each place that was looked in, the last of which has it */
+	struct zvm_guard *guards;
+	unsigned guard_count;
 };
 
 struct zvm_scripts;
@@ -40,6 +44,9 @@ int zvm_script_find(struct zvm_scripts *scripts, const char *name, bool quick, s
 /* Only where it is: 0 and its stat; -ENOENT; -EACCES if it is no regular, executable file (the stat is filled then,
  * too). */
 int zvm_script_stat(struct zvm_scripts *scripts, const char *name, struct stat *ret);
+/* Would finding it again give the very same? Cheap; the caller has refreshed the blobs' watch. false: perhaps not. */
+bool zvm_script_stands(struct zvm_scripts *scripts, struct zvm_script *script);
+struct zvm_script *zvm_script_ref(struct zvm_script *script);
 void zvm_script_unref(struct zvm_script *script);
 
 #endif

@@ -14,6 +14,7 @@
 #include <zvm/store.h>
 
 struct zvm_blobs;
+struct zvm_watch;
 
 int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret);
 void zvm_blobs_close(struct zvm_blobs *blobs);
@@ -22,9 +23,9 @@ void zvm_blobs_close(struct zvm_blobs *blobs);
 int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_digest *ret);
 
 /*
- * As zvm_blob_known, but a file too young for the shortcut is read and compared with what is stored, if it is small
- * enough to do so where nobody may wait long (16 MiB). 0; -ENOENT: not stored; -EAGAIN: too large to tell here. Stores
- * nothing.
+ * As zvm_blob_known, but a file that is not known is read and compared with what is stored, if it is small enough to do
+ * so where nobody may wait long (16 MiB); it is known then, if it is old enough. 0; -ENOENT: not stored; -EAGAIN: too
+ * large to tell here. Stores nothing.
  */
 int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret);
 
@@ -34,6 +35,9 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 
 /* A stored content by its digest: zvm_store_object. */
 int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd);
+
+/* What reports changes of the host's files to whoever remembers something of them (fs/watch.h); NULL: nothing does. */
+struct zvm_watch *zvm_blobs_watch(struct zvm_blobs *blobs);
 
 /* The functions that the view and the broker need (view.h), over these blobs and their store. */
 struct zvm_contents zvm_blobs_contents(struct zvm_blobs *blobs);

@@ -71,12 +71,13 @@ struct zvm_result {
 	             */
 	uint64_t out_size, err_size;
 	struct zvm_digest out_digest;
-	unsigned script_mode;    /* S_IR* bits: who may read or run every script of it */
-	int exit_status, signal; /* of the stage that decides: the last that failed, else the last */
-	int64_t computed_at;     /* real time, seconds: what readers see as mtime */
-	struct zvm_story *story; /* what info/ is written from; the engine's own; NULL in a summary */
-	uint64_t info_size;      /* of a summary: of the JSON, if it was asked for */
-	unsigned references;     /* the engine's own */
+	unsigned script_mode;        /* S_IR* bits: who may read or run every script of it */
+	int exit_status, signal;     /* of the stage that decides: the last that failed, else the last */
+	int64_t computed_at;         /* real time, seconds: what readers see as mtime */
+	struct zvm_story *story;     /* what info/ is written from; the engine's own; NULL in a summary */
+	struct zvm_warrant *warrant; /* what it stands on; the engine's own; NULL: it has to be looked for */
+	uint64_t info_size;          /* of a summary: of the JSON, if it was asked for */
+	unsigned references;         /* the engine's own */
 };
 
 /* The JSON of info/, written when first asked for. *ret_fd is the result's: do not close it. */
@@ -105,6 +106,14 @@ int zvm_engine_find_script(struct zvm_engine *engine, const char *name, struct s
  * reading, or impossible). *ret is the caller's reference. Counts neither as hit nor as miss.
  */
 int zvm_engine_peek(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret);
+
+/*
+ * Would peek find this result again? For whoever holds one, or its summary, and asks often: costs two or three system
+ * calls if nothing has changed. `input`: a fresh stat of the input. false: perhaps not, peek tells.
+ */
+bool zvm_engine_stands(struct zvm_engine *engine, const struct zvm_result *result, const struct stat *input);
+/* As try, for a result or a summary that stands: only its stdout is opened. -ENOENT: that is gone; ask try. */
+int zvm_engine_serve(struct zvm_engine *engine, struct zvm_result *result, struct zvm_result **ret);
 
 /* As peek, but for a reader: a result found counts as a hit. */
 int zvm_engine_try(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_result **ret);

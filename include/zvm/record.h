@@ -62,6 +62,7 @@ struct zvm_record {
 };
 
 struct zvm_records;
+struct zvm_standing;
 
 int zvm_records_open(struct zvm_store *store, struct zvm_blobs *blobs, struct zvm_records **ret);
 void zvm_records_close(struct zvm_records *records);
@@ -89,10 +90,20 @@ int zvm_record_find(struct zvm_records *records, const struct zvm_action *action
                     struct zvm_record **ret, struct zvm_outputs *ret_outputs);
 /*
  * As find, but reads no file of the host: -EAGAIN if telling would need to. For use where waiting is not wanted; an
- * object that this process has not used yet is still read once, to check it.
+ * object that this process has not used yet is still read once, to check it. *ret_standing: the caller's; NULL if only
+ * finding it again could tell whether it still holds.
  */
 int zvm_record_find_quick(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
-                          struct zvm_record **ret, struct zvm_outputs *ret_outputs);
+                          struct zvm_record **ret, struct zvm_outputs *ret_outputs, struct zvm_standing **ret_standing);
+
+/*
+ * That a run was found, for whoever asks about the same action and view again: does every answer still hold? Says
+ * nothing about its outputs. The caller has refreshed the blobs' watch. Freed any time, NULL is none.
+ */
+bool zvm_standing_holds(struct zvm_standing *standing);
+/* As each find does: whoever collects garbage knows that the run was used. */
+void zvm_standing_note_use(struct zvm_standing *standing);
+void zvm_standing_free(struct zvm_standing *standing);
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record);
 void zvm_record_free(struct zvm_record *record);
 

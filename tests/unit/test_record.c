@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <xxhash.h>
 #include <zvm/record.h>
+#include "../../fs/watch.h"
 
 static struct zvm_store *store;
 static struct zvm_blobs *blobs;
@@ -408,12 +409,56 @@ static int find_quick(const struct zvm_action *a)
 {
 	struct zvm_record *r;
 	struct zvm_outputs outputs = {-1, -1};
-	int result = zvm_record_find_quick(records, a, view, &r, &outputs);
+	struct zvm_standing *standing = NULL;
+	int result = zvm_record_find_quick(records, a, view, &r, &outputs, &standing);
+	zvm_standing_free(standing);
 	if (result)
 		return result;
 	zvm_close_pointer(&outputs.out_fd);
 	zvm_record_free(r);
 	return 0;
+}
+
+/* The same, for what it stands on; NULL: only finding it again can tell. */
+static struct zvm_standing *find_standing(const struct zvm_action *a)
+{
+	struct zvm_record *r;
+	struct zvm_outputs outputs = {-1, -1};
+	struct zvm_standing *standing = NULL;
+	assert_int_equal(zvm_record_find_quick(records, a, view, &r, &outputs, &standing), 0);
+	zvm_close_pointer(&outputs.out_fd);
+	zvm_record_free(r);
+	return standing;
+}
+
+static bool holds_now(struct zvm_standing *standing)
+{
+	zvm_watch_refresh(zvm_blobs_watch(blobs));
+	return zvm_standing_holds(standing);
+}
+
+static void a_run_that_was_found_stands_until_an_answer_changes(void **state)
+{
+	struct zvm_action a = action("/script/a");
+	(void)state;
+	put_text(in_scratch("scripts/helper"), "one");
+	save(&a, "output", 2, "/script/helper", "/script/none", NULL);
+	assert_null(find_standing(&a)); /* no stat proves a file that is so young */
+	let_time_pass();
+	assert_int_equal(find(&a, "output"), 2);
+	struct zvm_standing *standing = find_standing(&a);
+	assert_non_null(standing);
+	for (unsigned i = 0; i < 10; i++) /* first by stats, then by guards */
+		assert_true(holds_now(standing));
+	put_text(in_scratch("scripts/unrelated"), "");
+	assert_true(holds_now(standing));
+	put_text(in_scratch("scripts/none"), "");
+	assert_false(holds_now(standing));
+	unlink(in_scratch("scripts/none"));
+	assert_true(holds_now(standing));
+	put_text(in_scratch("scripts/helper"), "two");
+	assert_false(holds_now(standing));
+	zvm_standing_free(standing);
 }
 
 static void a_quick_look_never_reads_a_large_file(void **state)
@@ -613,6 +658,7 @@ int main(void)
 	        WITH_RECORDS(runs_of_different_worlds_live_side_by_side),
 	        WITH_RECORDS(ten_times_the_files_cost_about_ten_times_as_much),
 	        WITH_RECORDS(a_forged_dependency_ends_it),
+	        WITH_RECORDS(a_run_that_was_found_stands_until_an_answer_changes),
 	        WITH_RECORDS(a_quick_look_never_reads_a_large_file),
 	        WITH_RECORDS(a_damaged_record_is_a_miss_and_goes),
 	        WITH_RECORDS(beside_a_damaged_record_the_others_are_found),
