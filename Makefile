@@ -78,7 +78,7 @@ FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/z
 
 # The demo and the checks compare with programs which a small machine may lack; building does not need them.
 DEMO_PROGRAMS = fusermount3 python3 gawk jq
-BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3
+BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3 busybox
 CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname setpriv prlimit \
 	ascii2uni brotli bzip2 cjpeg cmark colordiff compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
 	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd
