@@ -18,7 +18,8 @@
  * A proof is a list of what is remembered about all dependencies of a run, each file once: a path asked for its content
  * and its attributes is one stat, and what is missing below a directory that is itself missing is one look for that
  * directory (a program looking for its locale in vain asks a dozen times). What is remembered never changes; it is
- * counted, and goes when neither the table nor a proof holds it.
+ * counted, and goes when neither the table nor a proof holds it. Equal proofs are one and the same, so that a million
+ * results of one script do not take a million lists.
  */
 #include "check.h"
 #include <errno.h>
@@ -47,14 +48,20 @@ struct remembered {
 	char key[]; /* kind, flags, host path, NUL */
 };
 
+/* Runs of one script on many inputs stand on the same files: their proof is one. */
 struct zvm_proof {
-	unsigned references; /* atomic */
-	const struct zvm_view *view;
+	UT_hash_handle hh;
+	struct zvm_checks *checks;
+	unsigned references; /* around it: checks->proofs_lock */
 	unsigned count;
+	const struct zvm_view *view; /* from here on what proofs are told apart by */
 	struct remembered *parts[];
 };
 
 struct zvm_checks {
+	atomic_uint references; /* its owner's, and each proof's */
+	pthread_mutex_t proofs_lock;
+	struct zvm_proof *proofs;
 	struct zvm_blobs *blobs;
 	struct zvm_watch *watch; /* the blobs' */
 	pthread_rwlock_t lock;
@@ -66,6 +73,8 @@ int zvm_checks_open(struct zvm_blobs *blobs, struct zvm_checks **ret)
 	struct zvm_checks *checks = calloc(1, sizeof *checks);
 	if (!checks)
 		return -ENOMEM;
+	atomic_init(&checks->references, 1);
+	pthread_mutex_init(&checks->proofs_lock, NULL);
 	checks->blobs = blobs;
 	checks->watch = zvm_blobs_watch(blobs);
 	pthread_rwlock_init(&checks->lock, NULL);
@@ -89,6 +98,15 @@ static struct remembered *ref(struct remembered *r)
 	return r;
 }
 
+static void unref_checks(struct zvm_checks *checks)
+{
+	if (atomic_fetch_sub(&checks->references, 1) != 1)
+		return;
+	pthread_rwlock_destroy(&checks->lock);
+	pthread_mutex_destroy(&checks->proofs_lock);
+	free(checks);
+}
+
 void zvm_checks_close(struct zvm_checks *checks)
 {
 	struct remembered *r, *next;
@@ -99,8 +117,8 @@ void zvm_checks_close(struct zvm_checks *checks)
 		HASH_DEL(checks->table, r);
 		unref(r);
 	}
-	pthread_rwlock_destroy(&checks->lock);
-	free(checks);
+	checks->table = NULL;
+	unref_checks(checks);
 }
 
 /* --- what is remembered --- */
@@ -360,20 +378,63 @@ int zvm_check_ask(struct zvm_checks *checks, const struct zvm_view *view, const 
 
 /* --- proofs --- */
 
+static size_t proof_key_size(unsigned count)
+{
+	return offsetof(struct zvm_proof, parts) - offsetof(struct zvm_proof, view) + count * sizeof(struct remembered *);
+}
+
 struct zvm_proof *zvm_proof_ref(struct zvm_proof *proof)
 {
-	if (proof)
-		__atomic_add_fetch(&proof->references, 1, __ATOMIC_RELAXED);
+	if (!proof)
+		return NULL;
+	pthread_mutex_lock(&proof->checks->proofs_lock);
+	proof->references++;
+	pthread_mutex_unlock(&proof->checks->proofs_lock);
 	return proof;
+}
+
+static void free_proof(struct zvm_proof *proof)
+{
+	for (unsigned i = 0; i < proof->count; i++)
+		unref(proof->parts[i]);
+	free(proof);
 }
 
 void zvm_proof_unref(struct zvm_proof *proof)
 {
-	if (!proof || __atomic_sub_fetch(&proof->references, 1, __ATOMIC_ACQ_REL))
+	if (!proof)
 		return;
-	for (unsigned i = 0; i < proof->count; i++)
-		unref(proof->parts[i]);
-	free(proof);
+	struct zvm_checks *checks = proof->checks;
+	pthread_mutex_lock(&checks->proofs_lock);
+	bool last = --proof->references == 0;
+	if (last)
+		HASH_DEL(checks->proofs, proof);
+	pthread_mutex_unlock(&checks->proofs_lock);
+	if (!last)
+		return;
+	free_proof(proof);
+	unref_checks(checks);
+}
+
+/* The one that says the same, if there is one already. Takes `fresh` over. */
+static struct zvm_proof *share_proof(struct zvm_checks *checks, struct zvm_proof *fresh)
+{
+	struct zvm_proof *known;
+	size_t size = proof_key_size(fresh->count);
+	pthread_mutex_lock(&checks->proofs_lock);
+	HASH_FIND(hh, checks->proofs, &fresh->view, size, known);
+	if (known) {
+		known->references++;
+	} else {
+		fresh->references = 1;
+		atomic_fetch_add(&checks->references, 1);
+		HASH_ADD(hh, checks->proofs, view, size, fresh);
+	}
+	pthread_mutex_unlock(&checks->proofs_lock);
+	if (!known)
+		return fresh;
+	free_proof(fresh);
+	return known;
 }
 
 bool zvm_proof_holds(struct zvm_checks *checks, const struct zvm_proof *proof, const struct zvm_view *view)
@@ -432,7 +493,7 @@ static struct zvm_proof *build_proof(struct zvm_checks *checks, const struct zvm
 	struct zvm_proof *proof = calloc(1, sizeof *proof + count * sizeof proof->parts[0]);
 	if (!proof)
 		return NULL;
-	proof->references = 1;
+	proof->checks = checks;
 	proof->view = view;
 	for (unsigned i = 0; i < count; i++) {
 		struct key key;
@@ -446,7 +507,7 @@ static struct zvm_proof *build_proof(struct zvm_checks *checks, const struct zvm
 			r = NULL;
 		}
 		if (!r) {
-			zvm_proof_unref(proof);
+			free_proof(proof);
 			return NULL;
 		}
 		if (covered(proof, r))
@@ -454,7 +515,7 @@ static struct zvm_proof *build_proof(struct zvm_checks *checks, const struct zvm
 		else
 			proof->parts[proof->count++] = r;
 	}
-	return proof;
+	return share_proof(checks, proof);
 }
 
 int zvm_check_dependencies(struct zvm_checks *checks, const struct zvm_view *view,

@@ -21,7 +21,8 @@
 #include "store_internal.h"
 
 #define VARIANTS_MAX 8
-#define CACHED_MAX 8192
+#define CACHED_BYTES (8u << 20)
+#define DEPENDENCY_BYTES 96 /* of its strings, about: paths are of that length */
 #define USED_EVERY_S 60
 #define SETTLED_S 2
 
@@ -39,6 +40,7 @@ struct cached {
 	unsigned count;
 	size_t action_size;
 	unsigned char *action;
+	size_t weight; /* bytes of memory, about */
 	time_t used;
 	bool settled;        /* a change of the directory since it was read would show in its stat */
 	unsigned references; /* users outside the lock */
@@ -49,8 +51,9 @@ struct zvm_records {
 	struct zvm_store *store;
 	struct zvm_blobs *blobs;
 	struct zvm_checks *checks;
-	pthread_mutex_t lock; /* around cache */
+	pthread_mutex_t lock; /* around cache and cached_bytes */
 	struct cached *cache;
+	size_t cached_bytes;
 };
 
 int zvm_records_open(struct zvm_store *store, struct zvm_blobs *blobs, struct zvm_records **ret)
@@ -194,6 +197,7 @@ static void release(struct zvm_records *records, struct cached *c)
 static void drop_locked(struct zvm_records *records, struct cached *c)
 {
 	HASH_DEL(records->cache, c);
+	records->cached_bytes -= c->weight;
 	c->dropped = true;
 	if (!c->references)
 		free_cached(c);
@@ -220,16 +224,28 @@ static struct cached *find_cached(struct zvm_records *records, const struct addr
 	return c;
 }
 
+static size_t weigh(const struct cached *c)
+{
+	size_t bytes = sizeof *c + c->action_size;
+	for (unsigned i = 0; i < c->count; i++) {
+		const struct zvm_record *r = c->variants[i].record;
+		bytes += sizeof *r + r->dependency_count * (sizeof *r->dependencies + DEPENDENCY_BYTES);
+	}
+	return bytes;
+}
+
+/* However many results a store holds, only so much of it is kept in memory: the oldest entries go. */
 static void add_cached(struct zvm_records *records, struct cached *c)
 {
 	struct cached *old;
 	pthread_mutex_lock(&records->lock);
 	HASH_FIND(hh, records->cache, &c->address, sizeof c->address, old);
-	if (!old && HASH_COUNT(records->cache) >= CACHED_MAX)
-		old = records->cache;
 	if (old)
 		drop_locked(records, old);
+	while (records->cache && records->cached_bytes + c->weight > CACHED_BYTES)
+		drop_locked(records, records->cache);
 	HASH_ADD(hh, records->cache, address, sizeof c->address, c);
+	records->cached_bytes += c->weight;
 	pthread_mutex_unlock(&records->lock);
 }
 
@@ -259,6 +275,7 @@ static int load(struct zvm_records *records, const struct address *address, bool
 		return r;
 	}
 	memcpy(c->action, address->action.data, address->action.size);
+	c->weight = weigh(c);
 	c->references = 1;
 	c->settled = id.modified + SETTLED_S < (int64_t)time(NULL);
 	add_cached(records, c);
