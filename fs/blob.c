@@ -5,111 +5,36 @@
  * times were older than that when it was read, a later write must show. Times may be set back with utimensat, but the
  * change time cannot, so it is part of the key.
  *
- * The table on disk is one append-only file of fixed, checksummed lines, read once at the start; damaged or foreign
- * lines are skipped, the piece of a line that a crash or a full disk left at the end is cut off, and a file that has
- * grown too large is started anew. Losing it costs only time.
+ * The table (table.h) is a file that all processes share. Losing any of it costs only time.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <time.h>
-#include <xxhash.h>
 #include <zvm/blob.h>
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "derived.h"
 #include "store_internal.h"
+#include "table.h"
 #include "watch.h"
 
 #define QUICK_MAX (16u << 20)
-#define TABLE_MAX 262144
-#define FILE_MAX_BYTES (64u << 20)
 
-struct line {
-	struct zvm_file_identity id;
-	uint64_t high, low;
-	uint64_t twin;
-	uint64_t check;
-};
-
+/* What a file's identity says: the value of the table of shortcuts. */
 struct shortcut {
-	UT_hash_handle hh;
-	struct zvm_file_identity id;
-	struct zvm_digest digest;
+	uint64_t high, low, twin;
 };
 
 struct zvm_blobs {
 	struct zvm_store *store;
-	pthread_rwlock_t lock; /* around table */
-	struct shortcut *table;
-	int file;
-	atomic_bool torn; /* the file ends with a piece of a line */
+	struct zvm_table *shortcuts;
 	struct zvm_derived *derived;
 	struct zvm_watch *watch; /* NULL: there is nothing to watch with */
 };
 
-static uint64_t check_of(const struct line *line)
+int zvm_shortcuts_open(struct zvm_store *store, struct zvm_table **ret)
 {
-	return XXH3_64bits(line, offsetof(struct line, check));
-}
-
-static void learn_locked(struct zvm_blobs *blobs, const struct zvm_file_identity *id, const struct zvm_digest *digest)
-{
-	struct shortcut *s;
-	HASH_FIND(hh, blobs->table, id, sizeof *id, s);
-	if (!s) {
-		if (HASH_COUNT(blobs->table) >= TABLE_MAX) {
-			struct shortcut *oldest = blobs->table;
-			HASH_DEL(blobs->table, oldest);
-			free(oldest);
-		}
-		s = calloc(1, sizeof *s);
-		if (!s)
-			return;
-		s->id = *id;
-		HASH_ADD(hh, blobs->table, id, sizeof s->id, s);
-	}
-	s->digest = *digest;
-}
-
-static void load(struct zvm_blobs *blobs)
-{
-	struct line lines[256];
-	uint64_t at = 0;
-	long n;
-	while ((n = zvm_read_at(blobs->file, lines, sizeof lines, at)) >= (long)sizeof lines[0]) {
-		for (size_t i = 0; i < (size_t)n / sizeof lines[0]; i++) {
-			struct zvm_digest digest = {
-			        .high = lines[i].high, .low = lines[i].low, .twin = (uint32_t)lines[i].twin};
-			if (lines[i].check == check_of(&lines[i]))
-				learn_locked(blobs, &lines[i].id, &digest);
-		}
-		at += (uint64_t)n - (uint64_t)n % sizeof lines[0];
-	}
-}
-
-/* Behind a piece of a line every later one would be out of step. */
-static int repair(int file)
-{
-	struct stat st;
-	if (fstat(file, &st) < 0)
-		return -errno;
-	off_t whole = st.st_size > (off_t)FILE_MAX_BYTES ? 0 : st.st_size - st.st_size % (off_t)sizeof(struct line);
-	return whole == st.st_size || ftruncate(file, whole) == 0 ? 0 : -errno;
-}
-
-static void open_table(struct zvm_blobs *blobs)
-{
-	bool readonly = blobs->store->flags & ZVM_STORE_READONLY;
-	blobs->file = openat(blobs->store->directory, "stat/shortcuts",
-	                     readonly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (blobs->file < 0) /* without the file the table simply starts empty */
-		return;
-	if (!readonly && repair(blobs->file)) {
-		zvm_close_pointer(&blobs->file);
-		blobs->file = -1;
-		return;
-	}
-	load(blobs);
+	static const struct zvm_table_shape shape = {sizeof(struct zvm_file_identity), sizeof(struct shortcut), 32768};
+	return zvm_table_open(store->directory, "stat/shortcuts", store->flags & ZVM_STORE_READONLY, &shape, ret);
 }
 
 int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret)
@@ -118,33 +43,25 @@ int zvm_blobs_open(struct zvm_store *store, struct zvm_blobs **ret)
 	if (!blobs)
 		return -ENOMEM;
 	blobs->store = store;
-	int r = zvm_derived_open(store, &blobs->derived);
+	int r = zvm_shortcuts_open(store, &blobs->shortcuts);
+	r = r ? r : zvm_derived_open(store, &blobs->derived);
 	if (r) {
-		free(blobs);
+		zvm_blobs_close(blobs);
 		return r;
 	}
 	if (zvm_watch_open(&blobs->watch))
 		blobs->watch = NULL;
-	pthread_rwlock_init(&blobs->lock, NULL);
-	open_table(blobs);
 	*ret = blobs;
 	return 0;
 }
 
 void zvm_blobs_close(struct zvm_blobs *blobs)
 {
-	struct shortcut *s, *next;
 	if (!blobs)
 		return;
-	HASH_ITER(hh, blobs->table, s, next)
-	{
-		HASH_DEL(blobs->table, s);
-		free(s);
-	}
 	zvm_derived_close(blobs->derived);
 	zvm_watch_close(blobs->watch);
-	zvm_close_pointer(&blobs->file);
-	pthread_rwlock_destroy(&blobs->lock);
+	zvm_table_close(blobs->shortcuts);
 	free(blobs);
 }
 
@@ -156,34 +73,18 @@ struct zvm_watch *zvm_blobs_watch(struct zvm_blobs *blobs)
 int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_digest *ret)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
-	struct shortcut *s;
-	pthread_rwlock_rdlock(&blobs->lock);
-	HASH_FIND(hh, blobs->table, &id, sizeof id, s);
-	if (s)
-		*ret = s->digest;
-	pthread_rwlock_unlock(&blobs->lock);
-	return s ? 0 : -ENOENT;
-}
-
-/* One short append: whole, or cut off at the next start. After a piece nothing more is appended by this process. */
-static void append(struct zvm_blobs *blobs, const struct line *line)
-{
-	if (blobs->store->flags & ZVM_STORE_READONLY || blobs->file < 0 || atomic_load(&blobs->torn))
-		return;
-	ssize_t n = write(blobs->file, line, sizeof *line);
-	if (n > 0 && (size_t)n < sizeof *line)
-		atomic_store(&blobs->torn, true);
+	struct shortcut found;
+	if (!zvm_table_find(blobs->shortcuts, &id, &found))
+		return -ENOENT;
+	*ret = (struct zvm_digest){.high = found.high, .low = found.low, .twin = (uint32_t)found.twin};
+	return 0;
 }
 
 static void learn(struct zvm_blobs *blobs, const struct stat *st, const struct zvm_digest *digest)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
-	struct line line = {.id = id, .high = digest->high, .low = digest->low, .twin = digest->twin};
-	line.check = check_of(&line);
-	pthread_rwlock_wrlock(&blobs->lock);
-	learn_locked(blobs, &id, digest);
-	pthread_rwlock_unlock(&blobs->lock);
-	append(blobs, &line);
+	struct shortcut shortcut = {digest->high, digest->low, digest->twin};
+	zvm_table_put(blobs->shortcuts, &id, &shortcut);
 }
 
 /* `before` was taken before it was read, and it was found to be this content. */

@@ -380,7 +380,8 @@ int zvm_check_ask(struct zvm_checks *checks, const struct zvm_view *view, const 
 
 static size_t proof_key_size(unsigned count)
 {
-	return offsetof(struct zvm_proof, parts) - offsetof(struct zvm_proof, view) + count * sizeof(struct remembered *);
+	return offsetof(struct zvm_proof, parts) - offsetof(struct zvm_proof, view) +
+	       count * sizeof(struct remembered *);
 }
 
 struct zvm_proof *zvm_proof_ref(struct zvm_proof *proof)

@@ -4,7 +4,7 @@
  * The stat shortcut: a file whose (device, inode, size, mtime, ctime) is known to be blob B, and whose times were older
  * than 2 s when that was learned, is B without being read. Anything else is snapshotted into the store first and
  * hashed there, so that the digest, the stored bytes and what a run sees are one and the same.
- * The table is kept in memory and in the store's stat/ (shared by processes, loss of it costs only time).
+ * The table is a file in the store's stat/, shared by all processes; losing it costs only time.
  * Thread-safe.
  */
 #ifndef ZVM_BLOB_H

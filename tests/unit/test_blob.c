@@ -215,54 +215,27 @@ static void what_was_learned_outlives_the_process(void **state)
 	assert_true(zvm_digest_equal(&digest, &again));
 }
 
-static void append_to_table(const char *bytes, size_t size)
-{
-	zvm_autofd int fd = open(in_scratch("store/stat/shortcuts"), O_WRONLY | O_APPEND | O_CLOEXEC);
-	assert_int_equal(write(fd, bytes, size), (ssize_t)size);
-}
-
-static void the_piece_of_a_line_that_a_crash_left_harms_no_other(void **state)
+static void a_damaged_entry_is_not_believed_and_harms_no_other(void **state)
 {
 	struct zvm_digest digest;
-	(void)state;
-	put_text(FILE_, "one");
-	put_text(in_scratch("two"), "two");
-	put_text(in_scratch("three"), "three");
-	let_time_pass();
-	blob_of(FILE_);
-	for (int size = 1; size < 96; size += 13) {
-		append_to_table("01234567890123456789012345678901234567890123456789012345678901234567890123456789012345"
-		                "67890123456789",
-		                (size_t)size);
-		reopen(0);
-		assert_int_equal(known(FILE_, &digest), 0);
-	}
-	blob_of(in_scratch("two"));
-	reopen(0);
-	blob_of(in_scratch("three"));
-	reopen(0);
-	assert_int_equal(known(FILE_, &digest), 0);
-	assert_int_equal(known(in_scratch("two"), &digest), 0);
-	assert_int_equal(known(in_scratch("three"), &digest), 0);
-}
-
-static void a_damaged_line_is_not_believed_and_harms_no_other(void **state)
-{
-	struct zvm_digest digest;
+	size_t size, at = 0;
 	(void)state;
 	put_text(FILE_, "one");
 	put_text(in_scratch("two"), "two");
 	let_time_pass();
 	blob_of(FILE_);
 	blob_of(in_scratch("two"));
-	zvm_autofd int fd = open(in_scratch("store/stat/shortcuts"), O_RDWR | O_CLOEXEC);
-	unsigned char byte;
-	assert_int_equal(pread(fd, &byte, 1, 60), 1); /* of the first line's digest */
-	byte ^= 1;
-	assert_int_equal(pwrite(fd, &byte, 1, 60), 1);
+	zvm_autofree char *table = get_bytes(in_scratch("store/stat/shortcuts"), &size);
+	while (at < size && !table[at])
+		at++;
+	zvm_autofd int fd = open(in_scratch("store/stat/shortcuts"), O_WRONLY | O_CLOEXEC);
+	table[at] ^= 1;
+	assert_int_equal(pwrite(fd, table + at, 1, (off_t)at), 1);
 	reopen(0);
-	assert_int_equal(known(FILE_, &digest), -ENOENT);
-	assert_int_equal(known(in_scratch("two"), &digest), 0);
+	assert_int_equal((known(FILE_, &digest) == 0) + (known(in_scratch("two"), &digest) == 0), 1);
+	blob_of(FILE_);
+	blob_of(in_scratch("two"));
+	assert_int_equal((known(FILE_, &digest) == 0) + (known(in_scratch("two"), &digest) == 0), 2);
 }
 
 static void a_lost_table_costs_only_time(void **state)
@@ -289,7 +262,6 @@ static void a_read_only_store_is_asked_and_never_told(void **state)
 	put_text(in_scratch("new"), "new");
 	let_time_pass();
 	blob_of(FILE_);
-	append_to_table("torn", 4);
 	free(get_bytes(in_scratch("store/stat/shortcuts"), &length));
 	reopen(ZVM_STORE_READONLY);
 	assert_int_equal(known(FILE_, &digest), 0);
@@ -415,8 +387,7 @@ int main(void)
 	        WITH_BLOBS(a_file_from_the_future_is_never_trusted),
 	        WITH_BLOBS(a_known_file_whose_object_is_lost_is_read_again),
 	        WITH_BLOBS(what_was_learned_outlives_the_process),
-	        WITH_BLOBS(the_piece_of_a_line_that_a_crash_left_harms_no_other),
-	        WITH_BLOBS(a_damaged_line_is_not_believed_and_harms_no_other),
+	        WITH_BLOBS(a_damaged_entry_is_not_believed_and_harms_no_other),
 	        WITH_BLOBS(a_lost_table_costs_only_time),
 	        WITH_BLOBS(a_read_only_store_is_asked_and_never_told),
 	        WITH_BLOBS(what_was_kept_does_not_change_with_the_file),

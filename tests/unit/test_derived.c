@@ -134,27 +134,6 @@ static void what_is_lost_is_not_found(void **state)
 	assert_unknown("image 1", &source);
 }
 
-static void damaged_lines_are_not_believed_and_harm_no_other(void **state)
-{
-	struct zvm_digest a = put("source a"), b = put("source b"), c = put("source c");
-	unsigned char byte;
-	(void)state;
-	keep("image 1", &a, note, "from a");
-	keep("image 1", &b, note, "from b");
-	zvm_autofd int fd = open(in_scratch("store/stat/derived"), O_RDWR | O_CLOEXEC);
-	assert_int_equal(pread(fd, &byte, 1, 70), 1);
-	byte ^= 4;
-	assert_int_equal(pwrite(fd, &byte, 1, 70), 1);
-	assert_int_equal(lseek(fd, 0, SEEK_END) > 0, 1);
-	assert_int_equal(write(fd, "half a line", 11), 11);
-	reopen(0);
-	keep("image 1", &c, note, "from c");
-	reopen(0);
-	assert_unknown("image 1", &a);
-	assert_found("image 1", &b, note, "from b");
-	assert_found("image 1", &c, note, "from c");
-}
-
 static void what_another_process_keeps_is_found(void **state)
 {
 	struct zvm_digest source = put("source");
@@ -208,7 +187,6 @@ int main(void)
 	        WITH_DERIVED(what_was_kept_is_found_by_name_and_source),
 	        WITH_DERIVED(forged_sources_are_told_apart),
 	        WITH_DERIVED(what_is_lost_is_not_found),
-	        WITH_DERIVED(damaged_lines_are_not_believed_and_harm_no_other),
 	        WITH_DERIVED(what_another_process_keeps_is_found),
 	        WITH_DERIVED(a_read_only_store_is_asked_and_never_told),
 	        WITH_DERIVED(no_descriptor_is_lost),
