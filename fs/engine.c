@@ -43,6 +43,7 @@ struct zvm_flight {
 	char *input_name;
 	struct zvm_ticket *tickets;
 	int cancel_fd;
+	int growing_fd; /* what its last stage writes to; -1: it does not run (yet) */
 	bool cancelled;
 	int64_t alone_since; /* ns; 0: somebody waits */
 	size_t key_size;
@@ -89,6 +90,7 @@ static void free_flight(struct zvm_flight *f)
 	free(f->key);
 	zvm_close_pointer(&f->target.input_fd);
 	zvm_close_pointer(&f->cancel_fd);
+	zvm_close_pointer(&f->growing_fd);
 	free(f);
 }
 
@@ -97,6 +99,7 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 	struct zvm_flight *f = calloc(1, sizeof *f);
 	if (!f)
 		return -ENOMEM;
+	f->growing_fd = -1;
 	f->target.input_fd = fcntl(target->input_fd, F_DUPFD_CLOEXEC, 0);
 	f->cancel_fd = eventfd(0, EFD_CLOEXEC);
 	int r = f->target.input_fd < 0 || f->cancel_fd < 0 ? -errno : zvm_spec_parse(target->spec->text, &f->spec);
@@ -174,10 +177,36 @@ static void answer(struct zvm_ticket *tickets, struct zvm_result *result)
 	}
 }
 
+/* Whose job it is that starts. */
+struct takeoff {
+	struct zvm_engine *engine;
+	struct zvm_flight *flight;
+};
+
+static void on_takeoff(void *context, int out_fd)
+{
+	const struct takeoff *takeoff = context;
+	struct zvm_engine *engine = takeoff->engine;
+	char path[48];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", out_fd);
+	pthread_mutex_lock(&engine->lock);
+	void (*started)(void *) = engine->started;
+	void *started_context = engine->started_context;
+	if (started) {
+		zvm_close_pointer(&takeoff->flight->growing_fd);
+		takeoff->flight->growing_fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	if (started)
+		started(started_context);
+}
+
 static void fly(struct zvm_engine *engine, struct zvm_flight *f)
 {
 	struct zvm_result *result = NULL;
-	int r = zvm_job_compute(engine, &f->target, f->cancel_fd, &result);
+	struct takeoff takeoff = {engine, f};
+	const struct zvm_start start = {on_takeoff, &takeoff};
+	int r = zvm_job_compute(engine, &f->target, f->cancel_fd, &start, &result);
 	if (r)
 		result = trouble(&f->target, r);
 	pthread_mutex_lock(&engine->lock);
@@ -345,6 +374,25 @@ int zvm_engine_request(struct zvm_engine *engine, const struct zvm_target *targe
 		free(ticket);
 	}
 	return r;
+}
+
+int zvm_engine_growing(struct zvm_engine *engine, struct zvm_ticket *ticket, int *ret_fd)
+{
+	int fd = -1;
+	pthread_mutex_lock(&engine->lock);
+	if (ticket->flight && ticket->flight->growing_fd >= 0)
+		fd = fcntl(ticket->flight->growing_fd, F_DUPFD_CLOEXEC, 0);
+	pthread_mutex_unlock(&engine->lock);
+	*ret_fd = fd;
+	return fd < 0 ? -ENOENT : 0;
+}
+
+void zvm_engine_on_start(struct zvm_engine *engine, void (*started)(void *context), void *context)
+{
+	pthread_mutex_lock(&engine->lock);
+	engine->started = started;
+	engine->started_context = context;
+	pthread_mutex_unlock(&engine->lock);
 }
 
 bool zvm_engine_abandon(struct zvm_engine *engine, struct zvm_ticket *ticket)

@@ -54,6 +54,8 @@ struct zvm_engine {
 	struct zvm_flight *flights, *queue_first, *queue_last;
 	pthread_t *workers, reaper;
 	unsigned worker_count;
+	void (*started)(void *context);
+	void *started_context;
 	bool reaping, closing; /* reaping: the reaper runs, and has to be joined */
 	/* job.c */
 	pthread_mutex_t action_lock;
@@ -69,11 +71,18 @@ void zvm_story_free(struct zvm_story *story);
 const char *zvm_stage_line(const struct zvm_stage_story *stage);
 int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_size);
 
+/* Told by job.c when the last stage starts to run. */
+struct zvm_start {
+	void (*started)(void *context, int out_fd); /* the file it writes to: borrowed for the call */
+	void *context;
+};
+
 /*
  * job.c: all stages, from the input to a result. `cancel_fd` becomes readable to stop it. quick: only what is stored
  * and known without reading (-EAGAIN or -ENOENT otherwise); nothing is counted unless `count`.
  */
-int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd, struct zvm_result **ret);
+int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
+                    const struct zvm_start *start, struct zvm_result **ret);
 int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret);
 
 /* result.c: takes the story over, also when it fails. */

@@ -38,7 +38,8 @@ struct work {
 	char ok_statuses[1024];
 	uint64_t nonce;
 	int cancel_fd;
-	int input_fd; /* content of the input: borrowed */
+	int input_fd;                  /* content of the input: borrowed */
+	const struct zvm_start *start; /* NULL: nobody waits for its first byte */
 };
 
 /* --- the action --- */
@@ -310,6 +311,8 @@ static int run(struct work *w)
 	int r = pinned_view(w, &view);
 	r = r ? r : zvm_store_begin(w->engine->options.store, &out_fd);
 	r = r ? r : zvm_store_begin(w->engine->options.store, &err_fd);
+	if (r == 0 && w->start)
+		w->start->started(w->start->context, out_fd);
 	r = r ? r : run_box(w, view, out_fd, err_fd, &outcome);
 	if (r == 0) {
 		atomic_fetch_add(&w->engine->counters.system_calls, outcome.system_calls);
@@ -445,7 +448,7 @@ static int next_input(struct zvm_engine *engine, const struct zvm_record *record
 }
 
 static int compute_stages(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
-                          struct zvm_story *story)
+                          const struct zvm_start *start, struct zvm_story *story)
 {
 	struct zvm_digest input;
 	uint64_t size;
@@ -456,6 +459,7 @@ static int compute_stages(struct zvm_engine *engine, const struct zvm_target *ta
 		                 .story = &story->stages[i],
 		                 .cancel_fd = cancel_fd,
 		                 .input_fd = fd,
+		                 .start = i + 1 == story->stage_count ? start : NULL,
 		                 .nonce = target->nonce};
 		r = prepare(&w, &target->spec->stages[i], false);
 		if (r || w.story->error)
@@ -471,12 +475,13 @@ static int compute_stages(struct zvm_engine *engine, const struct zvm_target *ta
 	return r;
 }
 
-int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd, struct zvm_result **ret)
+int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
+                    const struct zvm_start *start, struct zvm_result **ret)
 {
 	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
 	if (!story)
 		return -ENOMEM;
-	int r = compute_stages(engine, target, cancel_fd, story);
+	int r = compute_stages(engine, target, cancel_fd, start, story);
 	if (r) {
 		zvm_story_free(story);
 		return r;

@@ -42,7 +42,7 @@ struct zvm_handle *zvm_handle_new(void)
 	struct zvm_handle *handle = calloc(1, sizeof *handle);
 	if (!handle)
 		return NULL;
-	handle->fd = -1;
+	handle->fd = handle->live_fd = handle->watch = -1;
 	pthread_mutex_init(&handle->lock, NULL);
 	return handle;
 }
@@ -53,6 +53,7 @@ void zvm_handle_free(struct zvm_handle *handle)
 		return;
 	if (handle->own_fd)
 		zvm_close_pointer(&handle->fd);
+	zvm_close_pointer(&handle->live_fd);
 	zvm_result_unref(handle->result);
 	pthread_mutex_destroy(&handle->lock);
 	free(handle->text);
@@ -592,6 +593,7 @@ int zvm_mount_serve(struct zvm_mount *mount)
 	struct fuse_args arguments = FUSE_ARGS_INIT(0, NULL);
 	struct zvm_mount_state state = {.mount = mount};
 	int r = build_arguments(mount, &arguments);
+	r = r ? r : zvm_streams_open(mount, &state.streams);
 	if (r == 0) {
 		state.session = fuse_session_new(&arguments, &operations, sizeof operations, &state);
 		r = state.session ? 0 : -EINVAL;
@@ -610,6 +612,7 @@ int zvm_mount_serve(struct zvm_mount *mount)
 		fuse_remove_signal_handlers(state.session);
 		fuse_session_unmount(state.session);
 	}
+	zvm_streams_close(state.streams);
 	if (state.session)
 		fuse_session_destroy(state.session);
 	fuse_opt_free_args(&arguments);

@@ -16,10 +16,13 @@ struct zvm_handle {
 	bool own_fd;
 	uint64_t size;
 	bool fails; /* EIO where the end would be */
-	/* stream/: readers that wait for the run */
+	int error;
+	/* ops_stream.c's own; `streams` NULL: it is no stream */
+	struct zvm_streams *streams;
+	struct zvm_handle *prev, *next; /* of all that are open */
+	int live_fd, watch;             /* what the run has written so far; -1: not known yet */
 	pthread_mutex_t lock;
 	bool pending, closed;
-	int error;
 	struct zvm_waiting_read *waiting;
 	struct zvm_ticket *ticket;
 };
@@ -27,7 +30,13 @@ struct zvm_handle {
 struct zvm_mount_state {
 	struct zvm_mount *mount;
 	struct fuse_session *session;
+	struct zvm_streams *streams;
 };
+
+static inline struct zvm_streams *zvm_streams_of(fuse_req_t request)
+{
+	return ((struct zvm_mount_state *)fuse_req_userdata(request))->streams;
+}
 
 static inline struct zvm_mount *zvm_mount_of(fuse_req_t request)
 {
@@ -49,9 +58,19 @@ int zvm_result_open_kind(enum zvm_tree tree, struct zvm_result *result, struct z
 void zvm_op_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
 void zvm_op_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *info);
 void zvm_op_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
+void zvm_reply_open(fuse_req_t request, struct fuse_file_info *info, struct zvm_handle *handle);
+void zvm_read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset);
 /* Computes like an open, then calls back: for -o stat=run. */
 void zvm_compute_for_stat(fuse_req_t request, struct zvm_inode *inode,
                           void (*then)(fuse_req_t request, struct zvm_inode *inode, struct zvm_result *result));
+
+/* ops_stream.c: results that are read while they grow */
+int zvm_streams_open(struct zvm_mount *mount, struct zvm_streams **ret);
+/* When the engine has answered every request. NULL is none. */
+void zvm_streams_close(struct zvm_streams *streams);
+void zvm_stream_open(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target);
+void zvm_stream_read(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset);
+void zvm_stream_let_go(struct zvm_mount *mount, struct zvm_handle *handle);
 
 /* ops_directory.c */
 void zvm_op_opendir(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);

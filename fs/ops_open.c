@@ -67,21 +67,15 @@ static void extend_size(struct opening *o, const struct zvm_handle *handle)
 	                           &data, 0);
 }
 
-/* No reader has it any more; whether it is freed here or by stream_done, which may still come, is settled under its
- * lock. */
 static void let_go(struct zvm_mount *mount, struct zvm_handle *handle)
 {
-	pthread_mutex_lock(&handle->lock);
-	bool pending = handle->pending;
-	if (pending && handle->ticket && zvm_engine_abandon(mount->engine, handle->ticket))
-		pending = false; /* nobody will call back: it is ours to free */
-	handle->closed = true;
-	pthread_mutex_unlock(&handle->lock);
-	if (!pending)
+	if (handle->streams)
+		zvm_stream_let_go(mount, handle);
+	else
 		zvm_handle_free(handle);
 }
 
-static void reply_open(fuse_req_t request, struct fuse_file_info *info, struct zvm_handle *handle)
+void zvm_reply_open(fuse_req_t request, struct fuse_file_info *info, struct zvm_handle *handle)
 {
 	struct zvm_mount *mount = zvm_mount_of(request);
 	info->fh = (uint64_t)(uintptr_t)handle;
@@ -111,7 +105,7 @@ static void open_result(struct opening *o, struct zvm_result *result)
 	o->info.keep_cache = !o->info.direct_io;
 	if (fresh && !o->info.direct_io)
 		extend_size(o, handle);
-	reply_open(o->request, &o->info, handle);
+	zvm_reply_open(o->request, &o->info, handle);
 }
 
 static void stat_result(struct opening *o, struct zvm_result *result)
@@ -183,112 +177,6 @@ static void start(struct opening *o, const struct zvm_target *target)
 	}
 }
 
-/* --- stream/ --- */
-
-struct zvm_waiting_read {
-	struct zvm_waiting_read *next;
-	fuse_req_t request;
-	struct zvm_handle *handle;
-	size_t size;
-	off_t offset;
-	bool interrupted; /* when it was not (or no more) among those that wait; under the handle's lock */
-};
-
-static void read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset);
-
-static void stream_done(void *context, struct zvm_result *result)
-{
-	struct zvm_handle *handle = context;
-	pthread_mutex_lock(&handle->lock);
-	handle->error = result ? zvm_result_open_kind(ZVM_TREE_STREAM, result, handle) : -ENOMEM;
-	__atomic_store_n(&handle->pending, false, __ATOMIC_RELEASE);
-	handle->ticket = NULL;
-	struct zvm_waiting_read *waiting = handle->waiting;
-	handle->waiting = NULL;
-	bool closed = handle->closed;
-	pthread_mutex_unlock(&handle->lock);
-	while (waiting) {
-		struct zvm_waiting_read *next = waiting->next;
-		fuse_req_interrupt_func(waiting->request, NULL, NULL);
-		read_handle(waiting->request, handle, waiting->size, waiting->offset);
-		free(waiting);
-		waiting = next;
-	}
-	if (closed)
-		zvm_handle_free(handle);
-}
-
-static void on_read_interrupt(fuse_req_t request, void *context)
-{
-	struct zvm_waiting_read *read = context;
-	struct zvm_handle *handle = read->handle;
-	bool found = false;
-	pthread_mutex_lock(&handle->lock);
-	for (struct zvm_waiting_read **at = &handle->waiting; *at && !found; at = &(*at)->next)
-		if (*at == read) {
-			*at = read->next;
-			found = true;
-			break;
-		}
-	read->interrupted = !found;
-	pthread_mutex_unlock(&handle->lock);
-	if (!found)
-		return;
-	fuse_reply_err(request, EINTR);
-	free(read);
-}
-
-/* true: the read is not the caller's to answer any more. */
-static bool wait_for_bytes(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset)
-{
-	if (!__atomic_load_n(&handle->pending, __ATOMIC_ACQUIRE)) /* no stream, or its run is over */
-		return false;
-	struct zvm_waiting_read *read = calloc(1, sizeof *read);
-	if (!read)
-		return false;
-	*read = (struct zvm_waiting_read){.request = request, .handle = handle, .size = size, .offset = offset};
-	/* Called at once if the interrupt has come already: before the read can be found, so nobody has answered it. */
-	fuse_req_interrupt_func(request, on_read_interrupt, read);
-	pthread_mutex_lock(&handle->lock);
-	bool waits = handle->pending && !read->interrupted;
-	if (waits) {
-		read->next = handle->waiting;
-		handle->waiting = read;
-	}
-	pthread_mutex_unlock(&handle->lock);
-	if (waits) /* and may be answered and freed by now */
-		return true;
-	fuse_req_interrupt_func(request, NULL, NULL);
-	bool interrupted = read->interrupted;
-	free(read);
-	if (interrupted)
-		fuse_reply_err(request, EINTR);
-	return interrupted;
-}
-
-static void open_stream(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target)
-{
-	struct zvm_handle *handle = zvm_handle_new();
-	struct zvm_ticket *ticket = NULL;
-	if (!handle) {
-		fuse_reply_err(request, ENOMEM);
-		return;
-	}
-	handle->pending = true;
-	int r = zvm_engine_request(zvm_mount_of(request)->engine, target, stream_done, handle, &ticket);
-	if (r) {
-		zvm_handle_free(handle);
-		fuse_reply_err(request, -r);
-		return;
-	}
-	pthread_mutex_lock(&handle->lock);
-	if (handle->pending)
-		handle->ticket = ticket;
-	pthread_mutex_unlock(&handle->lock);
-	info->direct_io = 1;
-	reply_open(request, info, handle);
-}
-
 /* --- the operations --- */
 
 static void open_text(fuse_req_t request, struct fuse_file_info *info, char *text, size_t size)
@@ -302,7 +190,7 @@ static void open_text(fuse_req_t request, struct fuse_file_info *info, char *tex
 	handle->text = text;
 	handle->size = size;
 	info->direct_io = 1; /* made anew at each open; its size is not known before */
-	reply_open(request, info, handle);
+	zvm_reply_open(request, info, handle);
 }
 
 static char *readme_text(const struct zvm_mount *mount, size_t *size)
@@ -343,7 +231,7 @@ static void open_object(fuse_req_t request, struct zvm_inode *inode, struct fuse
 	}
 	handle->own_fd = true;
 	info->keep_cache = 1;
-	reply_open(request, info, handle);
+	zvm_reply_open(request, info, handle);
 }
 
 /* The usual warm open. false: not answered. */
@@ -365,7 +253,7 @@ static bool open_standing(fuse_req_t request, struct zvm_inode *inode, struct fu
 	zvm_result_open_kind(inode->tree, served, handle);
 	info->direct_io = handle->fails;
 	info->keep_cache = !handle->fails;
-	reply_open(request, info, handle);
+	zvm_reply_open(request, info, handle);
 	return true;
 }
 
@@ -382,7 +270,7 @@ static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 		return;
 	}
 	if (inode->tree == ZVM_TREE_STREAM) {
-		open_stream(request, info, &target);
+		zvm_stream_open(request, info, &target);
 		return;
 	}
 	struct opening *o = new_opening(request, inode);
@@ -439,7 +327,7 @@ void zvm_compute_for_stat(fuse_req_t request, struct zvm_inode *inode,
 	start(o, &target);
 }
 
-static void read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset)
+void zvm_read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset)
 {
 	uint64_t at = (uint64_t)offset;
 	if (handle->error) {
@@ -470,8 +358,10 @@ void zvm_op_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offse
 {
 	struct zvm_handle *handle = (struct zvm_handle *)(uintptr_t)info->fh;
 	(void)number;
-	if (!wait_for_bytes(request, handle, size, offset))
-		read_handle(request, handle, size, offset);
+	if (handle->streams)
+		zvm_stream_read(request, handle, size, offset);
+	else
+		zvm_read_handle(request, handle, size, offset);
 }
 
 void zvm_op_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info)

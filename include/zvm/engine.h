@@ -123,6 +123,15 @@ int zvm_engine_try(struct zvm_engine *engine, const struct zvm_target *target, s
 int zvm_engine_request(struct zvm_engine *engine, const struct zvm_target *target,
                        void (*done)(void *context, struct zvm_result *result), void *context,
                        struct zvm_ticket **ret_ticket);
+/*
+ * What the run that this ticket waits for has written so far: *ret_fd, read-only, the caller's, is the file that its
+ * last stage writes to, and grows. -ENOENT: that has not started, or another process computes it. Of a ticket that is
+ * still valid.
+ */
+int zvm_engine_growing(struct zvm_engine *engine, struct zvm_ticket *ticket, int *ret_fd);
+/* Who is told whenever the last stage of any request starts to run: called from a worker, which it must not hold up. */
+void zvm_engine_on_start(struct zvm_engine *engine, void (*started)(void *context), void *context);
+
 /* After this returns true, `done` will not be called; false: it was called or is being called. */
 bool zvm_engine_abandon(struct zvm_engine *engine, struct zvm_ticket *ticket);
 
