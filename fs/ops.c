@@ -80,11 +80,13 @@ int zvm_result_open_kind(enum zvm_tree tree, struct zvm_result *result, struct z
 
 /* --- attributes --- */
 
+/* One link: nobody may conclude from their number that there are no directories below, as old tree walkers do from 2.
+ */
 static void directory_attributes(struct stat *st, uint64_t number)
 {
 	*st = (struct stat){.st_ino = number,
 	                    .st_mode = S_IFDIR | 0555,
-	                    .st_nlink = 2,
+	                    .st_nlink = 1,
 	                    .st_uid = geteuid(),
 	                    .st_gid = getegid(),
 	                    .st_blksize = 4096};
@@ -483,8 +485,9 @@ static void op_getattr(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
 static int attribute_value(struct zvm_mount *mount, struct zvm_inode *inode, const char *name, char value[64])
 {
 	bool state = !strcmp(name, "user.zvm.state"), digest = !strcmp(name, "user.zvm.digest"),
-	     exit = !strcmp(name, "user.zvm.exit");
-	if (!inode || inode->kind != ZVM_INODE_FILE || inode->tree != ZVM_TREE_RUN || (!state && !digest && !exit))
+	     exit = !strcmp(name, "user.zvm.exit"), wall = !strcmp(name, "user.zvm.wall_us");
+	if (!inode || inode->kind != ZVM_INODE_FILE || inode->tree != ZVM_TREE_RUN ||
+	    (!state && !digest && !exit && !wall))
 		return -ENODATA;
 	struct zvm_result *result = peek(mount, inode);
 	if (!result && !state)
@@ -493,6 +496,8 @@ static int attribute_value(struct zvm_mount *mount, struct zvm_inode *inode, con
 		snprintf(value, 64, "%s", !result ? "absent" : result->failed ? "failed" : "computed");
 	else if (digest)
 		zvm_digest_format(&result->out_digest, value);
+	else if (wall)
+		snprintf(value, 64, "%llu", (unsigned long long)result->wall_us);
 	else
 		snprintf(value, 64, "%d", result->signal ? 128 + result->signal : result->exit_status);
 	zvm_result_unref(result);

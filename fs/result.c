@@ -188,6 +188,7 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 			return;
 		result->script_mode &= stage->script->st.st_mode | stage->script->st.st_mode << 2;
 		result->computed_at = stage->record->computed_at;
+		result->wall_us += stage->record->wall_us;
 		if (stage->record->failed || !result->failed) {
 			result->exit_status = stage->record->exit_status;
 			result->signal = stage->record->signal;

@@ -16,11 +16,11 @@ _zvm() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'mount umount run stats vet doctor --help --version' -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm stats vet doctor --help --version' -- "$current")
 		return
 	fi
 	case $previous in
-	--scripts | --inputs | --store)
+	--scripts | --inputs | --store | --out)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$current")
 		return
@@ -37,6 +37,7 @@ _zvm() {
 	case $command in
 	mount) options='-f -d -o --scripts --inputs --store --help' ;;
 	run) options='--no-cache --store --scripts --stats --trace --pool --verify --help' ;;
+	warm) options='-j --out --scripts --store --help' ;;
 	stats) options='--store --help' ;;
 	vet) options='--json --help' ;;
 	*) options=--help ;;
@@ -52,7 +53,7 @@ _zvm() {
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$current")
 		;;
-	vet)
+	vet | warm)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		;;

@@ -74,6 +74,7 @@ struct zvm_result {
 	unsigned script_mode;        /* S_IR* bits: who may read or run every script of it */
 	int exit_status, signal;     /* of the stage that decides: the last that failed, else the last */
 	int64_t computed_at;         /* real time, seconds: what readers see as mtime */
+	uint64_t wall_us;            /* what all stages took when they were computed */
 	struct zvm_story *story;     /* what info/ is written from; the engine's own; NULL in a summary */
 	struct zvm_warrant *warrant; /* what it stands on; the engine's own; NULL: it has to be looked for */
 	uint64_t info_size;          /* of a summary: of the JSON, if it was asked for */
