@@ -248,7 +248,8 @@ static void reply_entry(fuse_req_t request, struct zvm_inode *inode, const struc
 		zvm_inode_forget(zvm_mount_of(request)->inodes, inode, 1);
 }
 
-static void finish_lookup(fuse_req_t request, struct zvm_inode *inode, int error, const struct stat *st, double timeout)
+static void finish_lookup(fuse_req_t request, struct zvm_inode *inode, int error, const struct stat *st,
+                          double name_timeout, double attribute_timeout)
 {
 	if (error) {
 		if (inode)
@@ -256,7 +257,7 @@ static void finish_lookup(fuse_req_t request, struct zvm_inode *inode, int error
 		fuse_reply_err(request, -error);
 		return;
 	}
-	reply_entry(request, inode, st, timeout, timeout);
+	reply_entry(request, inode, st, name_timeout, attribute_timeout);
 }
 
 static void lookup_plain(fuse_req_t request, enum zvm_inode_kind kind, enum zvm_tree tree, const char *spec,
@@ -266,8 +267,8 @@ static void lookup_plain(fuse_req_t request, enum zvm_inode_kind kind, enum zvm_
 	struct stat st;
 	struct zvm_inode *inode = zvm_inode_get(mount->inodes, kind, tree, spec, path);
 	int r = inode ? plain_attributes(mount, inode, &st) : -ENOMEM;
-	finish_lookup(request, inode, r, &st,
-	              kind == ZVM_INODE_README || kind == ZVM_INODE_STATS ? 0 : DIRECTORY_TIMEOUT);
+	double timeout = kind == ZVM_INODE_README || kind == ZVM_INODE_STATS ? 0 : DIRECTORY_TIMEOUT;
+	finish_lookup(request, inode, r, &st, timeout, timeout);
 }
 
 static void lookup_root(fuse_req_t request, const char *name)
@@ -302,12 +303,20 @@ static int check_spec(struct zvm_mount *mount, const char *text)
 	return r;
 }
 
+/*
+ * What the result says of the file; also of one that is never remembered: GETATTR follows at once where nothing may be
+ * cached, and would compute it again.
+ */
 static void after_stat_lookup(fuse_req_t request, struct zvm_inode *inode, struct zvm_result *result)
 {
 	struct stat st;
-	int r = file_attributes(zvm_mount_of(request), inode, result, &st);
+	bool fresh;
+	int r = 0;
+	if (result && !result->error)
+		r = zvm_inode_bind(zvm_mount_of(request)->inodes, inode, result, &fresh);
+	r = r ? r : file_attributes(zvm_mount_of(request), inode, result && !result->error ? result : NULL, &st);
 	zvm_result_unref(result);
-	finish_lookup(request, inode, r, &st, 0);
+	finish_lookup(request, inode, r, &st, 0, BOUND_TIMEOUT);
 }
 
 static bool still_true(struct zvm_mount *mount, struct zvm_inode *inode, const struct zvm_result *result,

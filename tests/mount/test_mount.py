@@ -450,6 +450,9 @@ def stat_computes():
         subprocess.run(["tar", "-C", m.path("run"), "-cf", str(m.root / "t.tar"), "cat/y"], check=True)
         listing = subprocess.run(["tar", "-tvf", str(m.root / "t.tar")], capture_output=True, text=True).stdout
         assert " 70000 " in listing, listing
+        m.script("late.py", "#!/usr/bin/python3\n# zvm: timeout=1\nwhile True: pass\n")
+        before = m.runs()
+        assert os.stat(m.path("run/late.py/x")).st_size == 0 and m.runs() == before + 1, "what is never remembered ran twice for one stat"
 
 
 @test
