@@ -29,7 +29,7 @@ struct options {
 	char *scripts[SCRIPTS_MAX + 1];
 	unsigned script_count;
 	char *inputs, *store, *mountpoint;
-	bool foreground, debug, follow, stat_runs, any_exit, nonempty;
+	bool foreground, debug, follow, others, stat_runs, any_exit, nonempty;
 	unsigned max_jobs;
 	struct zvm_limits limits;
 	char fuse[1024]; /* for libfuse */
@@ -143,6 +143,7 @@ static int parse_option(struct options *o, char *option)
 		o->nonempty = true;
 	} else if (!strcmp(option, "allow_other") || !strcmp(option, "allow_root")) {
 		size_t n = strlen(o->fuse);
+		o->others = true;
 		snprintf(o->fuse + n, sizeof o->fuse - n, "%s%s", n ? "," : "", option);
 	} else if (value && !is_ignored(option)) {
 		*value = 0;
@@ -353,6 +354,7 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	                          .inputs_path = o->inputs,
 	                          .mountpoint = o->mountpoint,
 	                          .stat_runs = o->stat_runs,
+	                          .others = o->others,
 	                          .debug = o->debug,
 	                          .fuse_options = *o->fuse ? o->fuse : NULL,
 	                          .ready = tell_ready,
@@ -362,6 +364,7 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	                                     .scripts = mount.scripts,
 	                                     .limits = o->limits,
 	                                     .max_jobs = o->max_jobs,
+	                                     .others = o->others,
 	                                     .any_exit = o->any_exit};
 	int r = zvm_inputs_open(o->inputs, o->mountpoint, o->follow, &mount.inputs);
 	r = r ? r : zvm_inodes_open(&mount.inodes);

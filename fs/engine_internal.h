@@ -85,7 +85,10 @@ int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, 
                     const struct zvm_start *start, struct zvm_result **ret);
 int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret);
 
-/* result.c: takes the story over, also when it fails. */
+/* result.c: takes the story over, also when it fails. Nobody but the mounting user may read it before it is narrowed.
+ */
 int zvm_result_of_story(struct zvm_story *story, struct zvm_result **ret);
+/* Sets its audience. `others`: dependencies count, too, which costs a stat or two for each. */
+void zvm_result_narrow(struct zvm_result *result, const struct stat *input, bool others);
 
 #endif

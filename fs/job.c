@@ -475,6 +475,17 @@ static int compute_stages(struct zvm_engine *engine, const struct zvm_target *ta
 	return r;
 }
 
+/* Takes the story over. */
+static int finish(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_story *story,
+                  struct zvm_result **ret)
+{
+	struct stat input;
+	int r = zvm_result_of_story(story, ret);
+	if (r == 0 && fstat(target->input_fd, &input) == 0)
+		zvm_result_narrow(*ret, &input, engine->options.others);
+	return r;
+}
+
 int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
                     const struct zvm_start *start, struct zvm_result **ret)
 {
@@ -486,7 +497,7 @@ int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, 
 		zvm_story_free(story);
 		return r;
 	}
-	return zvm_result_of_story(story, ret);
+	return finish(engine, target, story, ret);
 }
 
 /* `standings`: one for each stage, NULL where there is none. */
@@ -523,8 +534,9 @@ static int quick_result(struct zvm_engine *engine, const struct zvm_target *targ
 		zvm_story_free(story);
 		return r;
 	}
-	struct zvm_warrant *warrant = zvm_warrant_new(engine, story, &st, standings);
-	r = zvm_result_of_story(story, ret);
+	/* A warrant does not notice who may go through a directory on the way. */
+	struct zvm_warrant *warrant = engine->options.others ? NULL : zvm_warrant_new(engine, story, &st, standings);
+	r = finish(engine, target, story, ret);
 	if (r == 0)
 		(*ret)->warrant = zvm_steal_pointer(&warrant);
 	zvm_warrant_unref(warrant);

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
+#include "audience.h"
 
 #define DIRECTORY_TIMEOUT 1.0
 #define BOUND_TIMEOUT 1.0
@@ -78,6 +79,32 @@ int zvm_result_open_kind(enum zvm_tree tree, struct zvm_result *result, struct z
 	}
 }
 
+/* --- readers --- */
+
+static bool is_in_group(fuse_req_t request, gid_t gid)
+{
+	gid_t groups[256];
+	if (fuse_req_ctx(request)->gid == gid)
+		return true;
+	int n = fuse_req_getgroups(request, 256, groups);
+	for (int i = 0; i < n && i < 256; i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
+mode_t zvm_reader_class(fuse_req_t request, const struct zvm_inode *inode)
+{
+	struct zvm_mount *mount = zvm_mount_of(request);
+	uid_t uid = fuse_req_ctx(request)->uid;
+	struct stat input;
+	if (!mount->others || uid == 0 || uid == geteuid())
+		return 0;
+	if (zvm_inputs_stat(mount->inputs, inode->path, &input))
+		return S_IROTH;
+	return uid == input.st_uid ? S_IRUSR : is_in_group(request, input.st_gid) ? S_IRGRP : S_IROTH;
+}
+
 /* --- attributes --- */
 
 /* One link: nobody may conclude from their number that there are no directories below, as old tree walkers do from 2.
@@ -104,16 +131,16 @@ static void text_attributes(struct stat *st, uint64_t number, uint64_t size)
 	                    .st_blocks = (blkcnt_t)((size + 511) / 512)};
 }
 
-/* Who may read what scripts make of an input: who may read the input, and read or run each script. */
-static mode_t scripts_mode(struct zvm_mount *mount, const struct zvm_spec *spec)
+/* Who may read what scripts make of an input, before it is known which files they read. */
+static mode_t scripts_audience(struct zvm_mount *mount, const struct zvm_spec *spec, const struct stat *input)
 {
-	mode_t mode = 0444;
+	struct zvm_audience audience = zvm_audience_begin(input);
 	for (unsigned i = 0; i < spec->stage_count; i++) {
 		struct stat script;
 		if (zvm_engine_find_script(mount->engine, spec->stages[i].words[0], &script, NULL) != -ENOENT)
-			mode &= script.st_mode | script.st_mode << 2;
+			zvm_audience_narrow(&audience, &script, S_IROTH | S_IXOTH);
 	}
-	return mode;
+	return audience.mode;
 }
 
 static uint64_t info_size(struct zvm_result *result)
@@ -138,9 +165,9 @@ static void fill_attributes(struct zvm_mount *mount, struct zvm_inode *inode, co
                             struct zvm_result *result, struct stat *st)
 {
 	if (input) {
-		mode_t scripts = result ? result->script_mode : scripts_mode(mount, inode->spec);
+		mode_t audience = result ? result->audience : scripts_audience(mount, inode->spec, input);
 		*st = (struct stat){.st_ino = inode->number,
-		                    .st_mode = S_IFREG | (input->st_mode & scripts),
+		                    .st_mode = S_IFREG | (input->st_mode & audience),
 		                    .st_nlink = 1,
 		                    .st_uid = input->st_uid,
 		                    .st_gid = input->st_gid,

@@ -15,7 +15,8 @@ struct zvm_handle {
 	int fd;                    /* bytes to read: borrowed from the result, or owned (`own_fd`) */
 	bool own_fd;
 	uint64_t size;
-	bool fails; /* EIO where the end would be */
+	bool fails;    /* EIO where the end would be */
+	mode_t reader; /* of a stream: zvm_reader_class */
 	int error;
 	/* ops_stream.c's own; `streams` NULL: it is no stream */
 	struct zvm_streams *streams;
@@ -54,6 +55,17 @@ struct zvm_handle *zvm_handle_new(void);
 void zvm_handle_free(struct zvm_handle *handle);
 int zvm_result_open_kind(enum zvm_tree tree, struct zvm_result *result, struct zvm_handle *handle);
 
+/*
+ * As which of the classes of a file with the input's owner and group the reader asks: S_IRUSR, S_IRGRP or S_IROTH; 0:
+ * he may read whatever there is. The kernel has compared it with what was known of the audience at the look-up, when
+ * nobody knew yet which files the run would read.
+ */
+mode_t zvm_reader_class(fuse_req_t request, const struct zvm_inode *inode);
+static inline bool zvm_may_read(mode_t reader, const struct zvm_result *result)
+{
+	return !reader || result->audience & reader;
+}
+
 /* ops_open.c: opening, reading and releasing files */
 void zvm_op_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *info);
 void zvm_op_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *info);
@@ -68,7 +80,7 @@ void zvm_compute_for_stat(fuse_req_t request, struct zvm_inode *inode,
 int zvm_streams_open(struct zvm_mount *mount, struct zvm_streams **ret);
 /* When the engine has answered every request. NULL is none. */
 void zvm_streams_close(struct zvm_streams *streams);
-void zvm_stream_open(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target);
+void zvm_stream_open(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target, mode_t reader);
 void zvm_stream_read(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset);
 void zvm_stream_let_go(struct zvm_mount *mount, struct zvm_handle *handle);
 

@@ -27,6 +27,7 @@ struct opening {
 	struct fuse_file_info info;
 	struct zvm_ticket *ticket;
 	struct zvm_result *result;
+	mode_t reader; /* zvm_reader_class */
 	bool starting, finished, interrupted;
 	/* what to do with the result; takes the reference, answers the request */
 	void (*then)(struct opening *opening, struct zvm_result *result);
@@ -93,6 +94,8 @@ static void open_result(struct opening *o, struct zvm_result *result)
 		zvm_result_unref(result);
 	else
 		r = zvm_result_open_kind(o->inode->tree, result, handle);
+	if (r == 0 && !zvm_may_read(o->reader, result))
+		r = -EACCES;
 	if (r == 0 && !result->error)
 		r = zvm_inode_bind(mount->inodes, o->inode, result, &fresh);
 	if (r) {
@@ -270,7 +273,7 @@ static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 		return;
 	}
 	if (inode->tree == ZVM_TREE_STREAM) {
-		zvm_stream_open(request, info, &target);
+		zvm_stream_open(request, info, &target, zvm_reader_class(request, inode));
 		return;
 	}
 	struct opening *o = new_opening(request, inode);
@@ -279,6 +282,7 @@ static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 		return;
 	}
 	o->info = *info;
+	o->reader = zvm_reader_class(request, inode);
 	o->then = open_result;
 	start(o, &target);
 }

@@ -166,7 +166,8 @@ static void connect_stream(struct zvm_streams *streams, struct zvm_handle *handl
 	char path[48];
 	int fd = -1;
 	pthread_mutex_lock(&handle->lock);
-	bool fresh = handle->live_fd < 0 && handle->pending && handle->ticket &&
+	/* Who may only read what he could read himself waits until it is known which files that is made of. */
+	bool fresh = handle->live_fd < 0 && !handle->reader && handle->pending && handle->ticket &&
 	             zvm_engine_growing(streams->mount->engine, handle->ticket, &fd) == 0;
 	if (fresh)
 		handle->live_fd = fd;
@@ -227,6 +228,8 @@ static void on_done(void *context, struct zvm_result *result)
 	struct zvm_handle *handle = context;
 	pthread_mutex_lock(&handle->lock);
 	handle->error = result ? zvm_result_open_kind(ZVM_TREE_STREAM, result, handle) : -ENOMEM;
+	if (result && !zvm_may_read(handle->reader, result))
+		handle->error = -EACCES;
 	__atomic_store_n(&handle->pending, false, __ATOMIC_RELEASE);
 	handle->ticket = NULL;
 	bool closed = handle->closed;
@@ -236,7 +239,7 @@ static void on_done(void *context, struct zvm_result *result)
 		zvm_handle_free(handle);
 }
 
-void zvm_stream_open(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target)
+void zvm_stream_open(fuse_req_t request, struct fuse_file_info *info, const struct zvm_target *target, mode_t reader)
 {
 	struct zvm_streams *streams = zvm_streams_of(request);
 	struct zvm_handle *handle = zvm_handle_new();
@@ -246,6 +249,7 @@ void zvm_stream_open(fuse_req_t request, struct fuse_file_info *info, const stru
 		return;
 	}
 	handle->streams = streams;
+	handle->reader = reader;
 	handle->pending = true;
 	int r = zvm_engine_request(streams->mount->engine, target, on_done, handle, &ticket);
 	if (r) {

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 #include <zvm/cleanup.h>
 #include "content.h"
+#include "audience.h"
 #include "engine_internal.h"
 #include "warrant.h"
 
@@ -186,7 +187,6 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 		}
 		if (!stage->record)
 			return;
-		result->script_mode &= stage->script->st.st_mode | stage->script->st.st_mode << 2;
 		result->computed_at = stage->record->computed_at;
 		result->wall_us += stage->record->wall_us;
 		if (stage->record->failed || !result->failed) {
@@ -202,7 +202,6 @@ static void take_verdict(const struct zvm_story *story, struct zvm_result *resul
 static int fill(struct zvm_story *story, struct zvm_result *result)
 {
 	struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
-	result->script_mode = 0444;
 	take_verdict(story, result);
 	if (!result->error) {
 		result->out_digest = last->record->out.digest;
@@ -232,6 +231,34 @@ int zvm_result_of_story(struct zvm_story *story, struct zvm_result **ret)
 	}
 	*ret = result;
 	return 0;
+}
+
+/* --- who may read it --- */
+
+/* A file that was only looked at counts with its way; one that was read, and a directory that was listed, itself, too.
+ */
+static void narrow_by(struct zvm_audience *audience, const struct zvm_view *view, const struct zvm_dependency *d)
+{
+	zvm_autofree char *host = NULL;
+	if (d->answer.error || d->answer.elsewhere || zvm_view_host_path(view, d->question.path, &host))
+		return;
+	if (!d->answer.has_content)
+		*strrchr(host, '/') = 0;
+	if (*host)
+		zvm_audience_narrow_way(audience, host, d->answer.has_content ? S_IROTH : S_IXOTH);
+}
+
+void zvm_result_narrow(struct zvm_result *result, const struct stat *input, bool others)
+{
+	struct zvm_audience audience = zvm_audience_begin(input);
+	for (unsigned i = 0; i < result->story->stage_count; i++) {
+		const struct zvm_stage_story *stage = &result->story->stages[i];
+		if (stage->script)
+			zvm_audience_narrow(&audience, &stage->script->st, S_IROTH | S_IXOTH);
+		for (unsigned k = 0; others && stage->record && k < stage->record->dependency_count; k++)
+			narrow_by(&audience, stage->script->view, &stage->record->dependencies[k]);
+	}
+	result->audience = audience.mode;
 }
 
 int zvm_result_info(struct zvm_result *result, int *ret_fd, uint64_t *ret_size)

@@ -35,6 +35,7 @@ struct zvm_engine_options {
 	unsigned max_jobs;          /* boxes at once; 0: number of processors */
 	bool any_exit;              /* -o exit=any: every exit status is success */
 	bool no_cache;              /* zvm run --no-cache: compute always, remember nothing */
+	bool others;                /* other users read: what they could not read themselves must not reach them */
 	/*
 	 * NULL, or called with a line for each system call of each guest, and behind each stage with one that begins
 	 * with ZVM_TRACE_END and says how it ended. The lines of one stage come in order, from one thread.
@@ -71,7 +72,8 @@ struct zvm_result {
 	             */
 	uint64_t out_size, err_size;
 	struct zvm_digest out_digest;
-	unsigned script_mode;        /* S_IR* bits: who may read or run every script of it */
+	unsigned
+	        audience; /* S_IR* bits for a file of the input's owner and group: who may read all that went into it */
 	int exit_status, signal;     /* of the stage that decides: the last that failed, else the last */
 	int64_t computed_at;         /* real time, seconds: what readers see as mtime */
 	uint64_t wall_us;            /* what all stages took when they were computed */

@@ -17,6 +17,7 @@ struct zvm_mount {
 	const char *const *scripts; /* NULL-terminated, absolute */
 	const char *inputs_path, *mountpoint;
 	bool stat_runs;               /* -o stat=run */
+	bool others;                  /* -o allow_other, allow_root */
 	bool debug;                   /* -d */
 	const char *fuse_options;     /* for libfuse: "allow_other,..."; NULL: none */
 	void (*ready)(void *context); /* called once, when the kernel has shaken hands */
