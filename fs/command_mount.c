@@ -30,7 +30,7 @@ struct options {
 	unsigned script_count;
 	char *inputs, *store, *mountpoint;
 	bool foreground, debug, follow, others, stat_runs, any_exit, nonempty;
-	unsigned max_jobs;
+	unsigned max_jobs, user_jobs;
 	struct zvm_limits limits;
 	char fuse[1024]; /* for libfuse */
 	int ready;       /* pipe to the parent; -1 in the foreground */
@@ -49,6 +49,7 @@ static void print_help(void)
 	     "                  stat=run        let stat compute, too, for tools that trust sizes (rsync, tar, du)\n"
 	     "                  exit=any        every exit status is a success\n"
 	     "                  max_jobs=N      boxes at once (default: one for each processor)\n"
+	     "                  user_jobs=N     results under way at once for each user (default: no limit)\n"
 	     "                  timeout=S memory=SIZE output=SIZE   limits where a script declares none\n"
 	     "                  allow_other     other users may use the mount\n"
 	     "                  nonempty        mount over a directory that is not empty\n"
@@ -112,6 +113,11 @@ static int parse_valued(struct options *o, const char *name, const char *value)
 	if (!strcmp(name, "max_jobs")) {
 		r = parse_positive(value, 1024, &n);
 		o->max_jobs = r ? 0 : (unsigned)n;
+		return r;
+	}
+	if (!strcmp(name, "user_jobs")) {
+		r = parse_positive(value, 1024, &n);
+		o->user_jobs = r ? 0 : (unsigned)n;
 		return r;
 	}
 	if (!strcmp(name, "timeout")) {
@@ -364,6 +370,7 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	                                     .scripts = mount.scripts,
 	                                     .limits = o->limits,
 	                                     .max_jobs = o->max_jobs,
+	                                     .user_jobs = o->user_jobs,
 	                                     .others = o->others,
 	                                     .any_exit = o->any_exit};
 	int r = zvm_inputs_open(o->inputs, o->mountpoint, o->follow, &mount.inputs);

@@ -4,7 +4,7 @@
  * A request that the store can answer without reading anything is answered on the spot. Any other becomes a ticket on a
  * *flight*, one computation of one target in one state of its script and input: the key holds the stat identities of
  * both, so a request made after a change starts a flight of its own. Flights queue for workers (threads that compute,
- * job.c); tickets cost only memory.
+ * job.c), users taking turns (queue.h); tickets cost only memory.
  *
  * A ticket that is abandoned leaves at once. A flight without tickets goes on for two seconds, in case somebody comes
  * back; then the reaper raises its cancel descriptor, which kills the box. When the engine closes, every flight is
@@ -36,8 +36,8 @@ struct zvm_ticket {
 };
 
 struct zvm_flight {
+	struct zvm_queued queued; /* first: the queue gives its address back */
 	UT_hash_handle hh;
-	struct zvm_flight *next_queued;
 	struct zvm_target target; /* its own spec, name and descriptor */
 	struct zvm_spec *spec;
 	char *input_name;
@@ -120,25 +120,14 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 	return 0;
 }
 
-static void enqueue(struct zvm_engine *engine, struct zvm_flight *f)
+static int enqueue(struct zvm_engine *engine, struct zvm_flight *f, uid_t uid)
 {
+	int r = zvm_queue_add(&engine->queue, &f->queued, uid);
+	if (r)
+		return r;
 	HASH_ADD_KEYPTR(hh, engine->flights, f->key, f->key_size, f);
-	if (engine->queue_last)
-		engine->queue_last->next_queued = f;
-	else
-		engine->queue_first = f;
-	engine->queue_last = f;
 	pthread_cond_signal(&engine->work);
-}
-
-static struct zvm_flight *dequeue(struct zvm_engine *engine)
-{
-	struct zvm_flight *f = engine->queue_first;
-	engine->queue_first = f->next_queued;
-	if (!engine->queue_first)
-		engine->queue_last = NULL;
-	f->next_queued = NULL;
-	return f;
+	return 0;
 }
 
 /* --- results for those who wait --- */
@@ -227,14 +216,20 @@ static void *worker_main(void *context)
 	struct zvm_engine *engine = context;
 	pthread_mutex_lock(&engine->lock);
 	for (;;) {
-		while (!engine->queue_first && !engine->closing)
-			pthread_cond_wait(&engine->work, &engine->lock);
-		if (!engine->queue_first)
+		struct zvm_flight *f = (struct zvm_flight *)zvm_queue_take(&engine->queue);
+		if (!f && engine->closing)
 			break;
-		struct zvm_flight *f = dequeue(engine);
+		if (!f) {
+			pthread_cond_wait(&engine->work, &engine->lock);
+			continue;
+		}
+		uid_t uid = f->queued.uid;
 		pthread_mutex_unlock(&engine->lock);
 		fly(engine, f);
 		pthread_mutex_lock(&engine->lock);
+		zvm_queue_done(&engine->queue, uid);
+		if (engine->queue.limit) /* somebody else may have waited for this one */
+			pthread_cond_signal(&engine->work);
 	}
 	pthread_mutex_unlock(&engine->lock);
 	return NULL;
@@ -337,8 +332,8 @@ static int join_flight(struct zvm_engine *engine, const struct zvm_target *targe
 		r = -ESHUTDOWN;
 	else if (f)
 		atomic_fetch_add(&engine->counters.joined, 1);
-	else if ((r = new_flight(target, &key, &fresh)) == 0)
-		enqueue(engine, f = fresh);
+	else if ((r = new_flight(target, &key, &fresh)) == 0 && (r = enqueue(engine, f = fresh, target->uid)))
+		free_flight(fresh);
 	if (r == 0) {
 		ticket->flight = f;
 		f->alone_since = 0;
@@ -467,6 +462,7 @@ int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine 
 	if (!engine)
 		return -ENOMEM;
 	engine->options = *options;
+	engine->queue.limit = options->user_jobs;
 	default_options(&engine->options);
 	init_locks(engine);
 	int r = zvm_blobs_open(options->store, &engine->blobs);
@@ -488,6 +484,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 		return;
 	pthread_mutex_lock(&engine->lock);
 	engine->closing = true;
+	engine->queue.limit = 0; /* all are to be answered */
 	HASH_ITER(hh, engine->flights, f, next)
 	cancel(f);
 	pthread_cond_broadcast(&engine->work);
@@ -498,6 +495,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 	if (engine->reaping)
 		pthread_join(engine->reaper, NULL);
 	free(engine->workers);
+	zvm_queue_free(&engine->queue);
 	zvm_scripts_close(engine->scripts);
 	zvm_records_close(engine->records);
 	zvm_blobs_close(engine->blobs);

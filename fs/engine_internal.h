@@ -8,6 +8,7 @@
 #include <zvm/blob.h>
 #include <zvm/engine.h>
 #include <zvm/record.h>
+#include "queue.h"
 #include "script.h"
 
 /* What happened in one stage: what err/ and info/ are made of. */
@@ -51,7 +52,8 @@ struct zvm_engine {
 	/* engine.c */
 	pthread_mutex_t lock;
 	pthread_cond_t work, reap;
-	struct zvm_flight *flights, *queue_first, *queue_last;
+	struct zvm_flight *flights;
+	struct zvm_queue queue;
 	pthread_t *workers, reaper;
 	unsigned worker_count;
 	void (*started)(void *context);

@@ -266,8 +266,11 @@ static void open_file(fuse_req_t request, struct zvm_inode *inode, struct fuse_f
 	if (open_standing(request, inode, info))
 		return;
 	int r = zvm_inputs_open_file(zvm_mount_of(request)->inputs, inode->path, &fd);
-	struct zvm_target target = {
-	        .spec = inode->spec, .input_name = inode->path, .input_fd = fd, .nonce = inode->nonce};
+	struct zvm_target target = {.spec = inode->spec,
+	                            .input_name = inode->path,
+	                            .input_fd = fd,
+	                            .nonce = inode->nonce,
+	                            .uid = fuse_req_ctx(request)->uid};
 	if (r) {
 		fuse_reply_err(request, -r);
 		return;
@@ -317,7 +320,10 @@ void zvm_compute_for_stat(fuse_req_t request, struct zvm_inode *inode,
                           void (*then)(fuse_req_t request, struct zvm_inode *inode, struct zvm_result *result))
 {
 	zvm_autofd int fd = -1;
-	struct zvm_target target = {.spec = inode->spec, .input_name = inode->path, .nonce = inode->nonce};
+	struct zvm_target target = {.spec = inode->spec,
+	                            .input_name = inode->path,
+	                            .nonce = inode->nonce,
+	                            .uid = fuse_req_ctx(request)->uid};
 	struct opening *o = NULL;
 	if (zvm_inputs_open_file(zvm_mount_of(request)->inputs, inode->path, &fd) == 0)
 		o = new_opening(request, inode);

@@ -20,6 +20,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <zvm/box.h>
 #include <zvm/name.h>
 #include <zvm/store.h>
@@ -33,6 +34,7 @@ struct zvm_engine_options {
 	const char *const *scripts; /* directories, NULL-terminated; host paths */
 	struct zvm_limits limits;   /* defaults where a script declares none; 0: ZVM_DEFAULT_* */
 	unsigned max_jobs;          /* boxes at once; 0: number of processors */
+	unsigned user_jobs;         /* results under way at once for each user; 0: no limit but max_jobs */
 	bool any_exit;              /* -o exit=any: every exit status is success */
 	bool no_cache;              /* zvm run --no-cache: compute always, remember nothing */
 	bool others;                /* other users read: what they could not read themselves must not reach them */
@@ -55,6 +57,7 @@ struct zvm_target {
 	const char *input_name; /* for messages and keys of in-memory tables; "" for zvm run */
 	int input_fd;           /* borrowed for the call */
 	uint64_t nonce;         /* wanted inode nonce of a new result; 0: any */
+	uid_t uid;              /* who asks: users take turns */
 };
 
 struct zvm_result {

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -101,6 +102,47 @@ def not_without_being_told():
     m.options = []
     with m:
         assert_denied(BOB, m.path("run/join.py/a"))
+
+
+SLOW = "#!/usr/bin/python3\nimport sys\nn = 0\nfor k in range(2000000):\n    n += k\nprint(sys.stdin.read())\n"
+
+
+def start_as(uid, path):
+    return subprocess.Popen(["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "cat", path], stdout=subprocess.PIPE)
+
+
+@test
+def users_take_turns():
+    """a user with one question does not wait for all forty of another, who asked before"""
+    with mounted("-o", "max_jobs=1") as m:
+        m.script("slow.py", SLOW)
+        for i in range(40):
+            m.put(f"many{i}", b"%d" % i)
+        m.put("one", b"one")
+        many = [start_as(ALICE, m.path(f"run/slow.py/many{i}")) for i in range(40)]
+        while m.runs() < 1:
+            time.sleep(0.02)
+        assert start_as(BOB, m.path("run/slow.py/one")).communicate(timeout=60)[0] == b"one\n"
+        waiting = sum(process.poll() is None for process in many)
+        assert waiting > 20, waiting
+        for i, process in enumerate(many):
+            assert process.communicate(timeout=120)[0] == b"%d\n" % i
+
+
+@test
+def no_more_than_his_share():
+    """with user_jobs=1 one user computes one thing at a time, and another beside him"""
+    with mounted("-o", "max_jobs=2,user_jobs=1") as m:
+        m.script("slow.py", SLOW)
+        for i in range(6):
+            m.put(f"many{i}", b"%d" % i)
+        many = [start_as(ALICE, m.path(f"run/slow.py/many{i}")) for i in range(6)]
+        seen = set()
+        while any(process.poll() is None for process in many):
+            seen.add(m.stats()["zvm_runs_in_flight"])
+            time.sleep(0.01)
+        assert seen <= {0, 1}, seen
+        assert sorted(process.communicate()[0] for process in many) == [b"%d\n" % i for i in range(6)]
 
 
 main()
