@@ -81,7 +81,8 @@ DEMO_PROGRAMS = fusermount3 python3 gawk jq
 BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3 busybox
 CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname setpriv prlimit \
 	ascii2uni brotli bzip2 cjpeg cmark colordiff compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
-	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd
+	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd \
+	curl git less parallel rsync unzip zip
 NEEDS = $(filter demo bench,$(MAKECMDGOALS)) $(if $(filter check asan asan-build fuzz fuzzers unit-tests guests,$(MAKECMDGOALS))$(findstring clang,$(CC)),check)
 PROGRAMS = $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
 
