@@ -18,6 +18,9 @@
 #include "watch.h"
 
 #define QUICK_MAX (16u << 20)
+/* Of a file that is old enough to be known, and is not: it has hardly been an input before. A listing of a directory
+ * with many of them must not read them all. */
+#define QUICK_UNKNOWN_MAX (256u << 10)
 
 /* What a file's identity says: the value of the table of shortcuts. */
 struct shortcut {
@@ -112,7 +115,7 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
 {
 	if (zvm_blob_known(blobs, st, ret) == 0)
 		return 0;
-	if ((uint64_t)st->st_size > QUICK_MAX)
+	if ((uint64_t)st->st_size > (zvm_old_enough(st) ? QUICK_UNKNOWN_MAX : QUICK_MAX))
 		return -EAGAIN;
 	int r = zvm_content_hash(fd, (uint64_t)st->st_size, ret);
 	for (; r == 0; ret->twin++) {

@@ -24,8 +24,8 @@ int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_di
 
 /*
  * As zvm_blob_known, but a file that is not known is read and compared with what is stored, if it is small enough to do
- * so where nobody may wait long (16 MiB); it is known then, if it is old enough. 0; -ENOENT: not stored; -EAGAIN: too
- * large to tell here. Stores nothing.
+ * so where nobody may wait long (16 MiB if it was written just now, else 256 KiB); it is known then, if it is old
+ * enough. 0; -ENOENT: not stored; -EAGAIN: too large to tell here. Stores nothing.
  */
 int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret);
 
