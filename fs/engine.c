@@ -200,6 +200,9 @@ static void fly(struct zvm_engine *engine, struct zvm_flight *f)
 		result = trouble(&f->target, r);
 	pthread_mutex_lock(&engine->lock);
 	HASH_DEL(engine->flights, f);
+	/* What became nothing is gone before its readers are told. */
+	zvm_close_pointer(&f->growing_fd);
+	f->growing_fd = -1;
 	struct zvm_ticket *tickets = f->tickets;
 	f->tickets = NULL;
 	for (struct zvm_ticket *t = tickets; t; t = t->next)
