@@ -373,7 +373,7 @@ int zvm_view_ask(const struct zvm_view *view, const struct zvm_contents *content
 	if (r == 0)
 		r = answer_walk(view, &w, contents, question->kind, want_fd, ret);
 	if (pinned)
-		*pinned = w.outcome == ZVM_WALK_PINNED;
+		*pinned = w.outcome == ZVM_WALK_PINNED && !w.moved;
 	zvm_walk_close(&w);
 	if (r)
 		zvm_answer_free(ret);

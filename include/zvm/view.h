@@ -103,7 +103,8 @@ void zvm_view_close(struct zvm_view *view);
 /*
  * Pin /script/NAME to an already stored content: the run's own script, so that what the interpreter
  * opens is the very snapshot the action names. Questions about it are answered without looking at the host
- * and are no dependencies (`*pinned` of zvm_view_ask says so). Called before the view is shared.
+ * and are no dependencies (`*pinned` of zvm_view_ask says so), but for those that a link or `..` led there: those may
+ * lead elsewhere another time. Called before the view is shared.
  */
 int zvm_view_pin(struct zvm_view *view, const char *name, uint32_t mode, uint64_t size, const struct zvm_digest *digest,
                  int fd /* duplicated */);

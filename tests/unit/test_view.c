@@ -604,12 +604,14 @@ static void a_pinned_script_is_answered_without_looking_at_the_host(void **state
 	close(fd);
 	static const char *const spellings[] = {"/script/gone.py", "/script/sub/../gone.py", "/script/./gone.py",
 	                                        "/script/to-gone"};
+	/* That a link or `..` leads to it is the host's doing, and may change. */
+	static const bool by_itself[] = {true, false, true, false};
 	link_to("to-gone", "gone.py");
 	for (size_t i = 0; i < sizeof spellings / sizeof spellings[0]; i++) {
 		struct zvm_answer a;
 		struct zvm_question q = {.kind = ZVM_ASK_OPEN, .path = (char *)(uintptr_t)spellings[i]};
 		assert_int_equal(zvm_view_ask(pinned_view, &contents, &q, true, &a, &pinned), 0);
-		assert_true(pinned);
+		assert_int_equal(pinned, by_itself[i]);
 		assert_true(a.error == 0 && a.mode == (S_IFREG | 0755) && a.size == 8 && a.fd >= 0);
 		assert_true(zvm_digest_equal(&a.digest, &digest));
 		zvm_answer_free(&a);
