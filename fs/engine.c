@@ -24,6 +24,7 @@
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
 #include "engine_internal.h"
+#include "stage.h"
 #include "warrant.h"
 
 #define ABANDONED_NS 2000000000ll
@@ -417,12 +418,7 @@ static void default_options(struct zvm_engine_options *o)
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	if (!o->max_jobs)
 		o->max_jobs = processors > 0 ? (unsigned)processors : 1;
-	if (!o->limits.memory_bytes)
-		o->limits.memory_bytes = ZVM_DEFAULT_MEMORY;
-	if (!o->limits.output_bytes)
-		o->limits.output_bytes = ZVM_DEFAULT_OUTPUT;
-	if (!o->limits.wall_ms)
-		o->limits.wall_ms = ZVM_DEFAULT_WALL_MS;
+	zvm_default_limits(&o->limits);
 }
 
 static int start_threads(struct zvm_engine *engine)

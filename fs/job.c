@@ -17,25 +17,15 @@
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "engine_internal.h"
+#include "stage.h"
 #include "warrant.h"
-
-static const char *const base_environment[] = {"PATH=/usr/local/bin:/usr/bin:/bin",
-                                               "HOME=/home/zvm",
-                                               "PWD=/home/zvm",
-                                               "TMPDIR=/tmp",
-                                               "LANG=C.UTF-8",
-                                               "TZ=UTC",
-                                               "USER=zvm"};
-#define BASE_COUNT (sizeof base_environment / sizeof base_environment[0])
 
 /* One stage with all that its action points to. */
 struct work {
 	struct zvm_engine *engine;
 	struct zvm_stage_story *story;
 	const struct zvm_script *script;
-	struct zvm_action action;
-	const char **environment;
-	char ok_statuses[1024];
+	struct zvm_stage_action stage;
 	uint64_t nonce;
 	int cancel_fd;
 	int input_fd;                  /* content of the input: borrowed */
@@ -44,75 +34,12 @@ struct work {
 
 /* --- the action --- */
 
-static bool same_name(const char *a, const char *b)
-{
-	size_t n = strcspn(a, "=");
-	return n == strcspn(b, "=") && !memcmp(a, b, n);
-}
-
-/* The fixed environment, with what the script declares: replaced in place, or added behind, in its order. */
-static int build_environment(const struct zvm_directives *d, const char ***ret)
-{
-	const char **list = calloc(BASE_COUNT + d->environment_count + 1, sizeof *list);
-	size_t n = BASE_COUNT;
-	if (!list)
-		return -ENOMEM;
-	memcpy(list, base_environment, sizeof base_environment);
-	for (unsigned i = 0; i < d->environment_count; i++) {
-		size_t at = 0;
-		while (at < n && !same_name(list[at], d->environment[i]))
-			at++;
-		list[at] = d->environment[i];
-		n += at == n;
-	}
-	*ret = list;
-	return 0;
-}
-
-static void build_statuses(const struct zvm_engine *engine, const struct zvm_directives *d, char *text, size_t room)
-{
-	size_t n = 0;
-	if (engine->options.any_exit) {
-		snprintf(text, room, "any");
-		return;
-	}
-	*text = 0;
-	for (int status = 0; status < 256 && n + 5 < room; status++)
-		if (d->ok[status / 8] >> (status % 8) & 1)
-			n += (size_t)snprintf(text + n, room - n, "%s%d", n ? "," : "", status);
-}
-
-static struct zvm_limits build_limits(const struct zvm_engine *engine, const struct zvm_directives *d)
-{
-	struct zvm_limits limits = engine->options.limits;
-	if (d->memory_bytes)
-		limits.memory_bytes = d->memory_bytes;
-	if (d->output_bytes)
-		limits.output_bytes = d->output_bytes;
-	if (d->timeout_s)
-		limits.wall_ms = d->timeout_s * 1000ull;
-	return limits;
-}
-
 static int build_action(struct work *w, const struct zvm_stage *stage, const struct zvm_digest *input)
 {
-	const struct zvm_script *script = w->script;
-	int r = build_environment(&script->directives, &w->environment);
+	int r = zvm_stage_action(&w->engine->options, w->script, stage, input, &w->stage);
 	if (r)
 		return r;
-	build_statuses(w->engine, &script->directives, w->ok_statuses, sizeof w->ok_statuses);
-	w->action = (struct zvm_action){
-	        .box_version = ZVM_BOX_VERSION,
-	        .script = script->guest_path,
-	        .script_blob = script->digest,
-	        .script_mode = script->st.st_mode & 0777,
-	        .arguments = (const char *const *)stage->words + 1,
-	        .environment = w->environment,
-	        .limits = build_limits(w->engine, &script->directives),
-	        .input_blob = *input,
-	        .ok_statuses = w->ok_statuses,
-	};
-	w->story->limits = w->action.limits;
+	w->story->limits = w->stage.action.limits;
 	w->story->input = *input;
 	w->story->has_input = true;
 	return 0;
@@ -178,7 +105,7 @@ static int say(struct zvm_stage_story *story, int error, const char *text)
 static int no_result(struct work *w, const struct zvm_box_outcome *o)
 {
 	char text[512];
-	const struct zvm_limits *limits = &w->action.limits;
+	const struct zvm_limits *limits = &w->stage.action.limits;
 	switch (o->end) {
 	case ZVM_END_REFUSED: return say(w->story, o->error, o->message ? o->message : "it cannot be run");
 	case ZVM_END_TIME:
@@ -241,12 +168,12 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 	if (record->failed)
 		atomic_fetch_add(&w->engine->counters.failures, 1);
 	if (!w->engine->options.no_cache && !o->real_time)
-		r = zvm_record_save(w->engine->records, &w->action, record);
+		r = zvm_record_save(w->engine->records, &w->stage.action, record);
 	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
 	/* A store that takes no record has still given its bytes: the reader gets them, the next one computes again. */
 	w->story->record = record;
 	if (r)
-		syslog(LOG_WARNING, "a run of %s is not remembered: %s", w->action.script, strerror(-r));
+		syslog(LOG_WARNING, "a run of %s is not remembered: %s", w->stage.action.script, strerror(-r));
 	return 0;
 }
 
@@ -282,9 +209,9 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	        .script = w->script->guest_path,
 	        .script_fd = script_fd,
 	        .script_digest = w->script->digest,
-	        .arguments = w->action.arguments,
-	        .environment = w->action.environment,
-	        .limits = w->action.limits,
+	        .arguments = w->stage.action.arguments,
+	        .environment = w->stage.action.environment,
+	        .limits = w->stage.action.limits,
 	        .stdin_fd = w->input_fd,
 	        .stdout_fd = out_fd,
 	        .stderr_fd = err_fd,
@@ -292,7 +219,7 @@ static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int 
 	        .trace = engine->options.trace,
 	        .trace_context = engine->options.trace_context,
 	};
-	r = zvm_action_seed(&w->action, request.seed);
+	r = zvm_action_seed(&w->stage.action, request.seed);
 	if (r)
 		return r;
 	atomic_fetch_add(&engine->counters.in_flight, 1);
@@ -362,10 +289,10 @@ static int find_or_run(struct work *w)
 	struct zvm_engine *engine = w->engine;
 	struct zvm_running mine;
 	memset(&mine, 0, sizeof mine); /* hashed whole, padding included */
-	int r = action_address(&w->action, &mine.action);
+	int r = action_address(&w->stage.action, &mine.action);
 	while (r == 0) {
 		if (!engine->options.no_cache) {
-			r = zvm_record_find(engine->records, &w->action, w->script->view, &w->story->record,
+			r = zvm_record_find(engine->records, &w->stage.action, w->script->view, &w->story->record,
 			                    &w->story->outputs);
 			if (r != -ENOENT)
 				break;
@@ -466,7 +393,7 @@ static int compute_stages(struct zvm_engine *engine, const struct zvm_target *ta
 			return r;
 		r = build_action(&w, &target->spec->stages[i], &input);
 		r = r ? r : find_or_run(&w);
-		free(w.environment);
+		zvm_stage_action_free(&w.stage);
 		if (r || w.story->error)
 			return r;
 		if (i + 1 < story->stage_count)
@@ -513,9 +440,9 @@ static int quick_stages(struct zvm_engine *engine, const struct zvm_target *targ
 			r = -ENOENT;
 		r = r ? r : build_action(&w, &target->spec->stages[i], &input);
 		r = r ? r
-		      : zvm_record_find_quick(engine->records, &w.action, w.script->view, &w.story->record,
+		      : zvm_record_find_quick(engine->records, &w.stage.action, w.script->view, &w.story->record,
 		                              &w.story->outputs, &standings[i]);
-		free(w.environment);
+		zvm_stage_action_free(&w.stage);
 		if (r == 0 && i + 1 < story->stage_count)
 			r = written_content(engine, w.story->record, &input);
 	}
