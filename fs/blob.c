@@ -130,6 +130,50 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
 	return r == -ENODATA ? -EAGAIN : r;
 }
 
+/*
+ * In a store that is only looked at: the name that a content has, or would be given, which is none below one that is
+ * taken (store.c). `same` compares it with an object: 1, 0 or -errno.
+ */
+static int find_name(struct zvm_blobs *blobs, int (*same)(const void *content, int object, uint64_t size),
+                     const void *content, uint64_t size, struct zvm_digest *digest)
+{
+	for (;; digest->twin++) {
+		uint64_t stored;
+		zvm_autofd int object = -1;
+		int r = zvm_store_object(blobs->store, digest, &object, &stored);
+		struct zvm_digest next = *digest;
+		next.twin++;
+		if (r == -ENOENT && zvm_store_has(blobs->store, &next))
+			continue;
+		if (r)
+			return r == -ENOENT ? 0 : r;
+		r = stored == size ? same(content, object, size) : 0;
+		if (r)
+			return r < 0 ? r : 0;
+	}
+}
+
+static int same_as_file(const void *content, int object, uint64_t size)
+{
+	return zvm_content_equal(object, *(const int *)content, size);
+}
+
+static int same_as_bytes(const void *content, int object, uint64_t size)
+{
+	return zvm_content_equals_memory(object, content, size);
+}
+
+static int look_at_file(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret, int *ret_fd)
+{
+	uint64_t size = (uint64_t)st->st_size;
+	int r = zvm_content_hash(fd, size, ret);
+	r = r ? r : find_name(blobs, same_as_file, &fd, size, ret);
+	if (r || !ret_fd)
+		return r;
+	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd)
 {
 	struct stat st;
@@ -148,6 +192,10 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 			*ret_size = (uint64_t)st.st_size;
 			return 0;
 		}
+	}
+	if (blobs->store->flags & ZVM_STORE_READONLY) {
+		*ret_size = (uint64_t)st.st_size;
+		return look_at_file(blobs, fd, &st, ret, ret_fd);
 	}
 	int r = snapshot(blobs, fd, &st, ret, &size);
 	if (r)
@@ -173,6 +221,10 @@ static int keep_file(void *context, int fd, const struct stat *st, struct zvm_di
 static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_digest *ret, int *ret_fd)
 {
 	struct zvm_blobs *blobs = context;
+	if (blobs->store->flags & ZVM_STORE_READONLY && !ret_fd) {
+		zvm_memory_hash(bytes, size, ret);
+		return find_name(blobs, same_as_bytes, bytes, size, ret);
+	}
 	int r = zvm_store_put(blobs->store, bytes, size, ret);
 	if (r == 0 && ret_fd)
 		r = zvm_store_object(blobs->store, ret, ret_fd, NULL);

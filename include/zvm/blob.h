@@ -30,7 +30,8 @@ int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_di
 int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret);
 
 /* The content of an open regular file: known, or snapshotted and hashed
- * now. *ret_fd (if not NULL): the stored object. */
+ * now. *ret_fd (if not NULL): the stored object. In a store that is opened to be looked at nothing is stored: the
+ * digest is the one that the content has or would have, and *ret_fd may be the file itself. */
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd);
 
 /* A stored content by its digest: zvm_store_object. */
