@@ -467,6 +467,7 @@ int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine 
 	int r = zvm_blobs_open(options->store, &engine->blobs);
 	r = r ? r : zvm_records_open(options->store, engine->blobs, &engine->records);
 	r = r ? r : zvm_scripts_open(options->scripts, engine->blobs, &engine->scripts);
+	r = r ? r : zvm_names_open(options->store, &engine->names);
 	r = r ? r : start_threads(engine);
 	if (r) {
 		zvm_engine_close(engine);
@@ -495,6 +496,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 		pthread_join(engine->reaper, NULL);
 	free(engine->workers);
 	zvm_queue_free(&engine->queue);
+	zvm_table_close(engine->names);
 	zvm_scripts_close(engine->scripts);
 	zvm_records_close(engine->records);
 	zvm_blobs_close(engine->blobs);

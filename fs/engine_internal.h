@@ -8,6 +8,7 @@
 #include <zvm/blob.h>
 #include <zvm/engine.h>
 #include <zvm/record.h>
+#include "names.h"
 #include "queue.h"
 #include "script.h"
 
@@ -48,6 +49,7 @@ struct zvm_engine {
 	struct zvm_blobs *blobs;
 	struct zvm_records *records;
 	struct zvm_scripts *scripts;
+	struct zvm_table *names;
 	struct zvm_counters counters;
 	/* engine.c */
 	pthread_mutex_t lock;

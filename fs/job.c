@@ -26,7 +26,9 @@ struct work {
 	struct zvm_stage_story *story;
 	const struct zvm_script *script;
 	struct zvm_stage_action stage;
-	uint64_t nonce;
+	struct zvm_digest address; /* of the action */
+	const struct zvm_target *target;
+	unsigned number; /* of the stage, from 0 */
 	int cancel_fd;
 	int input_fd;                  /* content of the input: borrowed */
 	const struct zvm_start *start; /* NULL: nobody waits for its first byte */
@@ -149,6 +151,19 @@ static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *
 	return zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
 }
 
+/* A run in the store, and under which name it was wanted. */
+static int remember(const struct work *w, const struct zvm_record *record)
+{
+	struct zvm_name name;
+	const struct zvm_engine_options *options = &w->engine->options;
+	int r = zvm_record_save(w->engine->records, &w->stage.action, record);
+	if (r == 0 && options->inputs &&
+	    zvm_name_of(options->inputs, options->scripts, w->target->spec, w->number, w->target->input_name, &name) ==
+	            0)
+		zvm_names_note(w->engine->names, &name, &w->address, &w->stage.action);
+	return r;
+}
+
 /* Exit or signal: both outputs become objects, then the record. */
 static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, int *err_fd)
 {
@@ -163,12 +178,12 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 		return r;
 	}
 	record->failed = o->end == ZVM_END_SIGNAL || !status_ok(w, o->exit_status);
-	record->nonce = w->nonce;
+	record->nonce = w->target->nonce;
 	record->computed_at = (int64_t)time(NULL);
 	if (record->failed)
 		atomic_fetch_add(&w->engine->counters.failures, 1);
 	if (!w->engine->options.no_cache && !o->real_time)
-		r = zvm_record_save(w->engine->records, &w->stage.action, record);
+		r = remember(w, record);
 	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
 	/* A store that takes no record has still given its bytes: the reader gets them, the next one computes again. */
 	w->story->record = record;
@@ -290,6 +305,7 @@ static int find_or_run(struct work *w)
 	struct zvm_running mine;
 	memset(&mine, 0, sizeof mine); /* hashed whole, padding included */
 	int r = action_address(&w->stage.action, &mine.action);
+	w->address = mine.action;
 	while (r == 0) {
 		if (!engine->options.no_cache) {
 			r = zvm_record_find(engine->records, &w->stage.action, w->script->view, &w->story->record,
@@ -387,7 +403,8 @@ static int compute_stages(struct zvm_engine *engine, const struct zvm_target *ta
 		                 .cancel_fd = cancel_fd,
 		                 .input_fd = fd,
 		                 .start = i + 1 == story->stage_count ? start : NULL,
-		                 .nonce = target->nonce};
+		                 .target = target,
+		                 .number = i};
 		r = prepare(&w, &target->spec->stages[i], false);
 		if (r || w.story->error)
 			return r;

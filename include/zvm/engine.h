@@ -32,6 +32,7 @@ struct zvm_engine_options {
 	struct zvm_store *store;
 	struct zvm_launcher *launcher;
 	const char *const *scripts; /* directories, NULL-terminated; host paths */
+	const char *inputs;         /* the directory that input names are below, for `zvm explain`; NULL: none */
 	struct zvm_limits limits;   /* defaults where a script declares none; 0: ZVM_DEFAULT_* */
 	unsigned max_jobs;          /* boxes at once; 0: number of processors */
 	unsigned user_jobs;         /* results under way at once for each user; 0: no limit but max_jobs */
