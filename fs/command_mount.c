@@ -19,6 +19,7 @@
 #include <zvm/cleanup.h>
 #include <zvm/command.h>
 #include <zvm/mount.h>
+#include "facts.h"
 #include "mountpoint.h"
 #include "notify.h"
 
@@ -353,6 +354,20 @@ static void block_signals(bool block)
 	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &ours, NULL);
 }
 
+static int encode_facts(struct options *o, const struct zvm_store *store, struct zvm_bytes *out)
+{
+	zvm_autofree char *path = realpath(zvm_store_path(store), NULL);
+	return !path ? -errno
+	             : zvm_facts_encode(&(struct zvm_facts){.store = path,
+	                                                    .inputs = o->inputs,
+	                                                    .mountpoint = o->mountpoint,
+	                                                    .scripts = o->scripts,
+	                                                    .follow = o->follow,
+	                                                    .any_exit = o->any_exit,
+	                                                    .limits = o->limits},
+	                                out);
+}
+
 static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_launcher *launcher)
 {
 	struct zvm_mount mount = {.store = store,
@@ -368,12 +383,17 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	struct zvm_engine_options options = {.store = store,
 	                                     .launcher = launcher,
 	                                     .scripts = mount.scripts,
+	                                     .inputs = o->inputs,
 	                                     .limits = o->limits,
 	                                     .max_jobs = o->max_jobs,
 	                                     .user_jobs = o->user_jobs,
 	                                     .others = o->others,
 	                                     .any_exit = o->any_exit};
-	int r = zvm_inputs_open(o->inputs, o->mountpoint, o->follow, &mount.inputs);
+	zvm_autobytes struct zvm_bytes facts = {0};
+	int r = encode_facts(o, store, &facts);
+	mount.facts = facts.data;
+	mount.facts_size = facts.size;
+	r = r ? r : zvm_inputs_open(o->inputs, o->mountpoint, o->follow, &mount.inputs);
 	r = r ? r : zvm_inodes_open(&mount.inodes);
 	/* SIGTERM is for the session's thread; the engine's must not take it. */
 	block_signals(true);

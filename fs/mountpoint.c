@@ -3,6 +3,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,4 +105,111 @@ char *zvm_mountpoint_resolve(const char *path)
 	if (!parent || asprintf(&whole, "%s/%s", strcmp(parent, "/") ? parent : "", basename(again)) < 0)
 		return NULL;
 	return whole;
+}
+
+/* --- which mount a path leads into --- */
+
+#define LINKS_MAX 40
+
+struct way {
+	char at[PATH_MAX];   /* so far, without links; "" is the root */
+	char rest[PATH_MAX]; /* still to go */
+	unsigned links;
+};
+
+static void drop_last(char *path)
+{
+	char *slash = strrchr(path, '/');
+	*(slash ? slash : path) = 0;
+}
+
+/* The next component off the rest; false: there is none. */
+static bool next_name(struct way *w, char name[NAME_MAX + 1])
+{
+	const char *start = w->rest + strspn(w->rest, "/");
+	size_t length = strcspn(start, "/");
+	if (!length || length > NAME_MAX)
+		return false;
+	memcpy(name, start, length);
+	name[length] = 0;
+	memmove(w->rest, start + length, strlen(start + length) + 1);
+	return true;
+}
+
+static int follow(struct way *w, const char *target)
+{
+	char rest[PATH_MAX];
+	if (++w->links > LINKS_MAX)
+		return -ELOOP;
+	if (snprintf(rest, sizeof rest, "%s/%s", target, w->rest) >= (int)sizeof rest)
+		return -ENAMETOOLONG;
+	memcpy(w->rest, rest, sizeof rest);
+	if (*target == '/')
+		*w->at = 0;
+	return 0;
+}
+
+/* Into `name`: which is a link, perhaps. A mount is never asked whether it is one. */
+static int enter(struct way *w, const char *name, bool *ret_mount)
+{
+	char target[PATH_MAX];
+	size_t n = strlen(w->at);
+	if (!strcmp(name, "."))
+		return 0;
+	if (!strcmp(name, "..")) {
+		drop_last(w->at);
+		return 0;
+	}
+	if (snprintf(w->at + n, sizeof w->at - n, "/%s", name) >= (int)(sizeof w->at - n))
+		return -ENAMETOOLONG;
+	*ret_mount = zvm_mountpoint_look(w->at) == ZVM_OUR_MOUNT;
+	if (*ret_mount)
+		return 0;
+	ssize_t length = readlink(w->at, target, sizeof target - 1);
+	if (length < 0)
+		return 0;
+	target[length] = 0;
+	w->at[n] = 0;
+	return follow(w, target);
+}
+
+/* What is still to go, without what means nothing; -ENOENT if it leads out again. */
+static int below(struct way *w, char **ret)
+{
+	char name[NAME_MAX + 1], path[PATH_MAX] = "";
+	while (next_name(w, name)) {
+		size_t n = strlen(path);
+		if (!strcmp(name, "..") && !*path)
+			return -ENOENT;
+		if (!strcmp(name, ".."))
+			drop_last(path);
+		else if (strcmp(name, "."))
+			snprintf(path + n, sizeof path - n, "%s%s", n ? "/" : "", name);
+	}
+	*ret = strdup(path);
+	return *ret ? 0 : -ENOMEM;
+}
+
+int zvm_mountpoint_find(const char *path, char **ret_at, char **ret_below)
+{
+	struct way w = {.links = 0};
+	char name[NAME_MAX + 1];
+	bool mount = false;
+	zvm_autofree char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+	if (*path != '/' && !here)
+		return -errno;
+	if (snprintf(w.rest, sizeof w.rest, "%s/%s", here ? here : "", path) >= (int)sizeof w.rest)
+		return -ENAMETOOLONG;
+	while (!mount && next_name(&w, name)) {
+		int r = enter(&w, name, &mount);
+		if (r)
+			return r;
+	}
+	if (!mount)
+		return -ENOENT;
+	zvm_autofree char *at = strdup(w.at);
+	int r = at ? below(&w, ret_below) : -ENOMEM;
+	if (r == 0)
+		*ret_at = zvm_steal_pointer(&at);
+	return r;
 }

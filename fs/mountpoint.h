@@ -10,6 +10,11 @@ enum zvm_mountpoint zvm_mountpoint_look(const char *path);
 int zvm_mountpoint_is_stale(const char *path);
 /* 0 or -errno: -EBUSY somebody uses it, -EPERM. `lazy`: also if busy, as soon as it no longer is. */
 int zvm_mountpoint_unmount(const char *path, int lazy);
+/*
+ * The zvm mount that a path leads into, and the path below it, plain ("run/wc/x"; "" is the mount itself). Nothing in
+ * the mount is touched, where even a look may run something. -ENOENT: it leads into none. Both are the caller's.
+ */
+int zvm_mountpoint_find(const char *path, char **ret_at, char **ret_below);
 /* Absolute path without links, also when the last component is a dead mount. malloc'd; NULL and errno. */
 char *zvm_mountpoint_resolve(const char *path);
 

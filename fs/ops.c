@@ -23,6 +23,7 @@
 #include <unistd.h>
 #include <zvm/cleanup.h>
 #include "audience.h"
+#include "facts.h"
 
 #define DIRECTORY_TIMEOUT 1.0
 #define BOUND_TIMEOUT 1.0
@@ -550,9 +551,23 @@ static void reply_value(fuse_req_t request, const char *value, size_t length, si
 		fuse_reply_buf(request, value, length);
 }
 
+/* For the owner's commands; listed nowhere. */
+static void reply_facts(fuse_req_t request, size_t room)
+{
+	const struct zvm_mount *mount = zvm_mount_of(request);
+	if (fuse_req_ctx(request)->uid != geteuid())
+		fuse_reply_err(request, EACCES);
+	else
+		reply_value(request, mount->facts, mount->facts_size, room);
+}
+
 static void op_getxattr(fuse_req_t request, fuse_ino_t number, const char *name, size_t room)
 {
 	char value[64];
+	if (number == FUSE_ROOT_ID && !strcmp(name, ZVM_FACTS_ATTRIBUTE)) {
+		reply_facts(request, room);
+		return;
+	}
 	int r = attribute_value(zvm_mount_of(request), zvm_inode_of(number), name, value);
 	if (r)
 		fuse_reply_err(request, -r);

@@ -16,8 +16,10 @@ struct zvm_mount {
 	struct zvm_inodes *inodes;
 	const char *const *scripts; /* NULL-terminated, absolute */
 	const char *inputs_path, *mountpoint;
-	bool stat_runs;               /* -o stat=run */
-	bool others;                  /* -o allow_other, allow_root */
+	bool stat_runs;    /* -o stat=run */
+	bool others;       /* -o allow_other, allow_root */
+	const void *facts; /* what the mount tells of itself (fs/facts.h) */
+	size_t facts_size;
 	bool debug;                   /* -d */
 	const char *fuse_options;     /* for libfuse: "allow_other,..."; NULL: none */
 	void (*ready)(void *context); /* called once, when the kernel has shaken hands */
