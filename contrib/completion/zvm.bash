@@ -16,7 +16,7 @@ _zvm() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm explain stats vet doctor --help --version' -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm explain verify stats vet doctor --help --version' -- "$current")
 		return
 	fi
 	case $previous in
@@ -39,6 +39,7 @@ _zvm() {
 	run) options='--no-cache --store --scripts --stats --trace --pool --verify --help' ;;
 	warm) options='-j --out --scripts --store --help' ;;
 	explain) options='--json --store --help' ;;
+	verify) options='--sample --rate -j --store --help' ;;
 	stats) options='--store --help' ;;
 	vet) options='--json --help' ;;
 	*) options=--help ;;
@@ -54,7 +55,7 @@ _zvm() {
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$current")
 		;;
-	explain | vet | warm)
+	explain | verify | vet | warm)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$current")
 		;;
