@@ -19,6 +19,7 @@
 #include "content.h"
 #include "record_file.h"
 #include "store_internal.h"
+#include "temporary.h"
 
 #define VARIANTS_MAX 8
 #define CACHED_BYTES (8u << 20)
@@ -496,26 +497,24 @@ static int next_number(int fd, unsigned long *ret)
 	return 0;
 }
 
-static int link_record(struct zvm_records *records, const struct address *address, int file)
+static int link_record(struct zvm_records *records, const struct address *address, int *file)
 {
-	char path[48], name[24];
+	char name[24];
 	unsigned long number = 0;
 	zvm_autofd int directory =
 	        openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return -errno;
-	snprintf(path, sizeof path, "/proc/self/fd/%d", file);
 	for (int tries = 0; tries < 16; tries++) { /* another process may take the number first */
 		int r = next_number(directory, &number);
 		if (r)
 			return r;
 		snprintf(name, sizeof name, "%lu", number);
-		if (linkat(AT_FDCWD, path, directory, name, AT_SYMLINK_FOLLOW) == 0) {
+		r = zvm_temporary_link(records->store, file, directory, name);
+		if (r == 0)
 			atomic_fetch_add(&records->store->counters.records_written, 1);
-			return 0;
-		}
-		if (errno != EEXIST)
-			return errno == EDQUOT ? -ENOSPC : -errno;
+		if (r != -EEXIST)
+			return r;
 	}
 	return -EBUSY;
 }
@@ -528,7 +527,7 @@ static int save(struct zvm_records *records, const struct address *address, cons
 	r = r ? r : zvm_store_begin(records->store, &fd);
 	r = r ? r : zvm_write_all(fd, file.data, file.size);
 	r = r ? r : make_directories(records, address->directory);
-	return r ? r : link_record(records, address, fd);
+	return r ? r : link_record(records, address, &fd);
 }
 
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record)

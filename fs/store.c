@@ -1,8 +1,7 @@
 /*
  * The store's objects.
  *
- * How an object comes to be: its bytes are written to an unnamed file below tmp/ (O_TMPFILE, so a crash leaves nothing;
- * where the filesystem cannot, a file with a name that nobody else has, left there by a crash). Committing hashes them,
+ * How an object comes to be: its bytes are written to an unnamed file below tmp/ (temporary.c). Committing hashes them,
  * makes the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by byte:
  * equal means shared, different means a twin, and the next number is tried. So equal names are equal bytes, whoever
  * chose them. A number that has become free below a twin is not given away again: what it once named may still be meant
@@ -27,6 +26,7 @@
 #include <unistd.h>
 #include <zvm/cleanup.h>
 #include "content.h"
+#include "temporary.h"
 
 #define VERSION_TEXT "zvm store 1\n"
 #define VERIFIED_MAX 65536
@@ -47,7 +47,8 @@ static int refuse(char **ret_reason, int error, const char *format, const char *
 	return error;
 }
 
-static int make_directories(const char *path)
+/* *ret_made: there was nothing of that name. */
+static int make_directories(const char *path, bool *ret_made)
 {
 	zvm_autofree char *copy = strdup(path);
 	if (!copy)
@@ -60,7 +61,8 @@ static int make_directories(const char *path)
 			return -errno;
 		*at = '/';
 	}
-	return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	*ret_made = mkdir(copy, 0700) == 0;
+	return !*ret_made && errno != EEXIST ? -errno : 0;
 }
 
 static const char *const rooms[] = {"objects", "records", "stat", "tmp", NULL};
@@ -117,16 +119,6 @@ static int initialise(int directory)
 	return r;
 }
 
-/* One at a time: two that start together must not take the other's half-made store for something else. */
-static int initialise_alone(int directory)
-{
-	while (flock(directory, LOCK_EX) < 0 && errno == EINTR)
-		;
-	int r = is_unfinished(directory) ? initialise(directory) : 0;
-	flock(directory, LOCK_UN);
-	return r;
-}
-
 static int check_owner(int directory, const char *path, char **ret_reason)
 {
 	struct stat st;
@@ -180,21 +172,61 @@ static int open_rooms(struct zvm_store *store)
 	return r;
 }
 
-static int open_directory(struct zvm_store *store, const char *path, char **ret_reason)
+static int check_filesystem(struct zvm_store *store, int directory, char **ret_reason)
 {
-	if (store->flags & ZVM_STORE_CREATE) {
-		int r = make_directories(path);
-		if (r)
-			return refuse(ret_reason, r, "the store %s cannot be made", path);
+	int fd = zvm_temporary_open(store, directory); /* shows whether it has such files at all */
+	if (fd >= 0)
+		close(fd);
+	if (zvm_temporary_linkable(store, directory))
+		return 0;
+	return refuse(ret_reason, -EOPNOTSUPP,
+	              "the store %s is on a filesystem without hard links; name one elsewhere with --store",
+	              store->path);
+}
+
+/*
+ * One at a time: two that start together must not take the other's half-made store for something else. A filesystem
+ * without flock is believed to have no two that start together.
+ */
+static int initialise_alone(struct zvm_store *store, char **ret_reason)
+{
+	int directory = store->directory;
+	int r = 0;
+	while (flock(directory, LOCK_EX) < 0 && errno == EINTR)
+		;
+	if (is_unfinished(directory)) {
+		r = check_filesystem(store, directory, ret_reason);
+		r = r ? r : initialise(directory);
 	}
+	flock(directory, LOCK_UN);
+	return r;
+}
+
+static int open_whole(struct zvm_store *store, const char *path, char **ret_reason)
+{
 	store->directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->directory < 0)
 		return refuse(ret_reason, -errno, "there is no store at %s", path);
 	int r = check_owner(store->directory, path, ret_reason);
 	if (r == 0 && (store->flags & ZVM_STORE_CREATE))
-		r = initialise_alone(store->directory);
+		r = initialise_alone(store, ret_reason);
 	r = r ? r : check_version(store->directory, path, ret_reason);
-	return r ? r : open_rooms(store);
+	r = r ? r : open_rooms(store);
+	if (r == 0 && !(store->flags & ZVM_STORE_READONLY))
+		r = check_filesystem(store, store->tmp, ret_reason);
+	return r;
+}
+
+static int open_directory(struct zvm_store *store, const char *path, char **ret_reason)
+{
+	bool made = false;
+	int r = store->flags & ZVM_STORE_CREATE ? make_directories(path, &made) : 0;
+	if (r)
+		return refuse(ret_reason, r, "the store %s cannot be made", path);
+	r = open_whole(store, path, ret_reason);
+	if (r && made)
+		rmdir(path); /* unless it is a store, or somebody else has begun to make one */
+	return r;
 }
 
 /* The path is shown to people who may be elsewhere. */
@@ -367,22 +399,6 @@ static int open_object(struct zvm_store *store, const struct zvm_digest *digest,
 
 /* --- committing --- */
 
-static int open_temporary(struct zvm_store *store)
-{
-	int fd = openat(store->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT))
-		return fd < 0 ? full_or_errno() : fd;
-	/* No unnamed files here. */
-	for (unsigned i = 0; i < 100; i++) {
-		char name[64];
-		snprintf(name, sizeof name, "new-%d-%lu", (int)getpid(), atomic_fetch_add(&store->serial, 1));
-		fd = openat(store->tmp, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd >= 0 || errno != EEXIST)
-			return fd < 0 ? full_or_errno() : fd;
-	}
-	return -EEXIST;
-}
-
 /*
  * Spares. A filesystem may look long for a free inode, above all among many just deleted (an ext4 without a journal
  * takes 140 us instead of 5), and a run needs four files of which one or two become nothing. So those are used again,
@@ -410,7 +426,7 @@ int zvm_store_begin(struct zvm_store *store, int *ret_fd)
 {
 	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : take_spare(store);
 	if (fd == -1)
-		fd = open_temporary(store);
+		fd = zvm_temporary_open(store, store->tmp);
 	if (fd < 0)
 		return fd;
 	*ret_fd = fd;
@@ -444,20 +460,13 @@ void zvm_store_make_spares(struct zvm_store *store)
 	}
 }
 
-static int link_into_place(const struct zvm_store *store, int fd, const struct object_name *name)
+static int link_into_place(struct zvm_store *store, int *fd, const struct object_name *name)
 {
-	char path[48];
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	for (int tries = 0; tries < 2; tries++) {
-		if (linkat(AT_FDCWD, path, store->objects, name->text, AT_SYMLINK_FOLLOW) == 0)
-			return 0;
-		if (errno != ENOENT)
-			break;
-		int r = make_shelf(store, name);
-		if (r)
-			return r;
-	}
-	return full_or_errno();
+	int r = zvm_temporary_link(store, fd, store->objects, name->text);
+	if (r != -ENOENT)
+		return r;
+	r = make_shelf(store, name);
+	return r ? r : zvm_temporary_link(store, fd, store->objects, name->text);
 }
 
 /* Is what has this name already the same? 1 yes, and *fd becomes it; 0 no: a twin; -ENOENT: it was damaged and is out
@@ -504,7 +513,7 @@ static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct 
 			digest->twin++;
 			continue;
 		}
-		int r = link_into_place(store, *fd, &name);
+		int r = link_into_place(store, fd, &name);
 		if (r == 0) {
 			atomic_fetch_add(&store->counters.objects_written, 1);
 			atomic_fetch_add(&store->counters.bytes_written, size);

@@ -51,7 +51,7 @@ struct zvm_store {
 	struct zvm_verified *verified;
 	int spares[ZVM_SPARES_MAX]; /* empty unnamed files, open */
 	unsigned spare_count;
-	atomic_ulong serial;
+	atomic_bool no_unnamed; /* temporary.c: this filesystem has no O_TMPFILE */
 	struct {
 		atomic_ulong objects_written, bytes_written, objects_shared, twins, condemned, records_written;
 	} counters;
