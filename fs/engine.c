@@ -4,14 +4,15 @@
  * A request that the store can answer without reading anything is answered on the spot. Any other becomes a ticket on a
  * *flight*, one computation of one target in one state of its script and input: the key holds the stat identities of
  * both, so a request made after a change starts a flight of its own. Flights queue for workers (threads that compute,
- * job.c), users taking turns (queue.h); tickets cost only memory.
+ * job.c), users taking turns (queue.h); one that waits for what another job or another process computes is parked
+ * (turn.c), so that a worker is free for what can be done; tickets cost only memory.
  *
  * A ticket that is abandoned leaves at once. A flight without tickets goes on for two seconds, in case somebody comes
  * back; then the reaper raises its cancel descriptor, which kills the box. When the engine closes, every flight is
  * cancelled and every ticket answered.
  *
- * Locks: engine->lock is around flights, tickets and the queue; nothing is called with it held that could block or call
- * back.
+ * Locks: engine->lock is around flights, tickets, the queue and turns; nothing is called with it held that could block
+ * or call back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,6 +24,7 @@
 #include <utlist.h>
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
+#include "claim.h"
 #include "engine_internal.h"
 #include "stage.h"
 #include "warrant.h"
@@ -39,13 +41,11 @@ struct zvm_ticket {
 struct zvm_flight {
 	struct zvm_queued queued; /* first: the queue gives its address back */
 	UT_hash_handle hh;
-	struct zvm_target target; /* its own spec, name and descriptor */
+	struct zvm_job job; /* of its own spec, name and descriptor */
 	struct zvm_spec *spec;
 	char *input_name;
 	struct zvm_ticket *tickets;
-	int cancel_fd;
-	int growing_fd; /* what its last stage writes to; -1: it does not run (yet) */
-	bool cancelled;
+	int growing_fd;      /* what its last stage writes to; -1: it does not run (yet) */
 	int64_t alone_since; /* ns; 0: somebody waits */
 	size_t key_size;
 	unsigned char *key;
@@ -89,8 +89,9 @@ static void free_flight(struct zvm_flight *f)
 	zvm_spec_free(f->spec);
 	free(f->input_name);
 	free(f->key);
-	zvm_close_pointer(&f->target.input_fd);
-	zvm_close_pointer(&f->cancel_fd);
+	zvm_job_drop(&f->job);
+	zvm_close_pointer(&f->job.target.input_fd);
+	zvm_close_pointer(&f->job.cancel_fd);
 	zvm_close_pointer(&f->growing_fd);
 	free(f);
 }
@@ -101,9 +102,11 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 	if (!f)
 		return -ENOMEM;
 	f->growing_fd = -1;
-	f->target.input_fd = fcntl(target->input_fd, F_DUPFD_CLOEXEC, 0);
-	f->cancel_fd = eventfd(0, EFD_CLOEXEC);
-	int r = f->target.input_fd < 0 || f->cancel_fd < 0 ? -errno : zvm_spec_parse(target->spec->text, &f->spec);
+	f->job.input_fd = -1;
+	f->job.target.input_fd = fcntl(target->input_fd, F_DUPFD_CLOEXEC, 0);
+	f->job.cancel_fd = eventfd(0, EFD_CLOEXEC);
+	int r = f->job.target.input_fd < 0 || f->job.cancel_fd < 0 ? -errno
+	                                                           : zvm_spec_parse(target->spec->text, &f->spec);
 	f->input_name = strdup(target->input_name);
 	if (r == 0 && !f->input_name)
 		r = -ENOMEM;
@@ -111,9 +114,9 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 		free_flight(f);
 		return r;
 	}
-	f->target.spec = f->spec;
-	f->target.input_name = f->input_name;
-	f->target.nonce = target->nonce;
+	f->job.target.spec = f->spec;
+	f->job.target.input_name = f->input_name;
+	f->job.target.nonce = target->nonce;
 	f->key = key->data;
 	f->key_size = key->size;
 	*key = (struct zvm_bytes){0};
@@ -129,6 +132,24 @@ static int enqueue(struct zvm_engine *engine, struct zvm_flight *f, uid_t uid)
 	HASH_ADD_KEYPTR(hh, engine->flights, f->key, f->key_size, f);
 	pthread_cond_signal(&engine->work);
 	return 0;
+}
+
+static struct zvm_flight *flight_of(struct zvm_job *job)
+{
+	return (struct zvm_flight *)(void *)((char *)job - offsetof(struct zvm_flight, job));
+}
+
+/* What is parked is not under way: its user may have something else done. */
+void zvm_flight_parked_locked(struct zvm_engine *engine, struct zvm_job *job)
+{
+	zvm_queue_park(&engine->queue, flight_of(job)->queued.uid);
+	pthread_cond_signal(&engine->work);
+}
+
+void zvm_flight_again_locked(struct zvm_engine *engine, struct zvm_job *job)
+{
+	zvm_queue_again(&engine->queue, &flight_of(job)->queued);
+	pthread_cond_signal(&engine->work);
 }
 
 /* --- results for those who wait --- */
@@ -191,14 +212,17 @@ static void on_takeoff(void *context, int out_fd)
 		started(started_context);
 }
 
-static void fly(struct zvm_engine *engine, struct zvm_flight *f)
+/* false: it has not landed but is parked, and may be another worker's already. */
+static bool fly(struct zvm_engine *engine, struct zvm_flight *f)
 {
 	struct zvm_result *result = NULL;
 	struct takeoff takeoff = {engine, f};
 	const struct zvm_start start = {on_takeoff, &takeoff};
-	int r = zvm_job_compute(engine, &f->target, f->cancel_fd, &start, &result);
+	int r = zvm_job_compute(engine, &f->job, &start, &result);
+	if (r == -EINPROGRESS)
+		return false;
 	if (r)
-		result = trouble(&f->target, r);
+		result = trouble(&f->job.target, r);
 	pthread_mutex_lock(&engine->lock);
 	HASH_DEL(engine->flights, f);
 	/* What became nothing is gone before its readers are told. */
@@ -213,6 +237,7 @@ static void fly(struct zvm_engine *engine, struct zvm_flight *f)
 	zvm_result_unref(result);
 	free_flight(f);
 	zvm_store_make_spares(engine->options.store);
+	return true;
 }
 
 static void *worker_main(void *context)
@@ -229,10 +254,11 @@ static void *worker_main(void *context)
 		}
 		uid_t uid = f->queued.uid;
 		pthread_mutex_unlock(&engine->lock);
-		fly(engine, f);
+		bool landed = fly(engine, f);
 		pthread_mutex_lock(&engine->lock);
-		zvm_queue_done(&engine->queue, uid);
-		if (engine->queue.limit) /* somebody else may have waited for this one */
+		if (landed)
+			zvm_queue_done(&engine->queue, uid);
+		if (landed && engine->queue.limit) /* somebody else may have waited for this one */
 			pthread_cond_signal(&engine->work);
 	}
 	pthread_mutex_unlock(&engine->lock);
@@ -241,26 +267,28 @@ static void *worker_main(void *context)
 
 /* --- flights nobody waits for --- */
 
-static void cancel(struct zvm_flight *f)
+static void cancel(struct zvm_engine *engine, struct zvm_flight *f)
 {
 	uint64_t one = 1;
-	if (f->cancelled)
+	if (f->job.cancelled)
 		return;
-	f->cancelled = write(f->cancel_fd, &one, sizeof one) == sizeof one;
+	f->job.cancelled = write(f->job.cancel_fd, &one, sizeof one) == sizeof one;
+	zvm_turn_resume_locked(engine, &f->job);
+	pthread_cond_broadcast(&engine->box_free);
 }
 
-/* Cancels what is due; the time of the next one, or 0. */
+/* Cancels what is due, and looks after those who wait for other processes; when to do so again, or 0. */
 static int64_t reap_due(struct zvm_engine *engine)
 {
 	struct zvm_flight *f, *next;
-	int64_t soonest = 0, now = now_ns();
+	int64_t soonest = zvm_turn_look_locked(engine), now = now_ns();
 	HASH_ITER(hh, engine->flights, f, next)
 	{
-		if (!f->alone_since || f->cancelled)
+		if (!f->alone_since || f->job.cancelled)
 			continue;
 		int64_t due = f->alone_since + ABANDONED_NS;
 		if (due <= now)
-			cancel(f);
+			cancel(engine, f);
 		else if (!soonest || due < soonest)
 			soonest = due;
 	}
@@ -326,7 +354,7 @@ static int join_flight(struct zvm_engine *engine, const struct zvm_target *targe
 		return r;
 	pthread_mutex_lock(&engine->lock);
 	HASH_FIND(hh, engine->flights, key.data, key.size, f);
-	if (f && f->cancelled) { /* too late for this one: it is being killed; its key makes room for another */
+	if (f && f->job.cancelled) { /* too late for this one: it is being killed; its key makes room for another */
 		HASH_DEL(engine->flights, f);
 		f->key[0] ^= 0xff;
 		HASH_ADD_KEYPTR(hh, engine->flights, f->key, f->key_size, f);
@@ -423,7 +451,7 @@ static void default_options(struct zvm_engine_options *o)
 
 static int start_threads(struct zvm_engine *engine)
 {
-	/* More than boxes: some only look up, or wait for an action that another computes. */
+	/* More than boxes: some only look up. Who waits for what another computes has none (turn.c). */
 	unsigned wanted = engine->options.max_jobs * 2 + 4;
 	engine->workers = calloc(wanted, sizeof *engine->workers);
 	if (!engine->workers)
@@ -448,10 +476,9 @@ static void init_locks(struct zvm_engine *engine)
 	pthread_condattr_init(&monotonic);
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_mutex_init(&engine->lock, NULL);
-	pthread_mutex_init(&engine->action_lock, NULL);
 	pthread_cond_init(&engine->work, NULL);
 	pthread_cond_init(&engine->reap, &monotonic);
-	pthread_cond_init(&engine->action_done, NULL);
+	pthread_cond_init(&engine->box_free, NULL);
 	pthread_condattr_destroy(&monotonic);
 }
 
@@ -464,6 +491,7 @@ int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine 
 	engine->queue.limit = options->user_jobs;
 	default_options(&engine->options);
 	init_locks(engine);
+	engine->claims = zvm_claims_open(zvm_store_directory(options->store));
 	int r = zvm_blobs_open(options->store, &engine->blobs);
 	r = r ? r : zvm_records_open(options->store, engine->blobs, &engine->records);
 	r = r ? r : zvm_scripts_open(options->scripts, engine->blobs, &engine->scripts);
@@ -486,7 +514,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 	engine->closing = true;
 	engine->queue.limit = 0; /* all are to be answered */
 	HASH_ITER(hh, engine->flights, f, next)
-	cancel(f);
+	cancel(engine, f);
 	pthread_cond_broadcast(&engine->work);
 	pthread_cond_broadcast(&engine->reap);
 	pthread_mutex_unlock(&engine->lock);
@@ -500,6 +528,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 	zvm_scripts_close(engine->scripts);
 	zvm_records_close(engine->records);
 	zvm_blobs_close(engine->blobs);
+	zvm_close_pointer(&engine->claims);
 	free(engine);
 }
 

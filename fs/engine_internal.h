@@ -1,4 +1,4 @@
-/* Shared by engine.c (who waits for what), job.c (one target's computation), result.c, info.c and stats.c. */
+/* Shared by engine.c (who waits for what), job.c (one target's computation), turn.c, result.c, info.c and stats.c. */
 #ifndef ZVM_FS_ENGINE_INTERNAL_H
 #define ZVM_FS_ENGINE_INTERNAL_H
 
@@ -39,9 +39,23 @@ struct zvm_counters {
 	atomic_ulong box_runs, hits, misses, in_flight, failures, cancelled, timeouts, joined, system_calls, run_us;
 };
 
-struct zvm_running { /* an action that somebody computes right now */
-	UT_hash_handle hh;
+/* One target's computation: how far it has come, and whether it waits for its turn. */
+struct zvm_job {
+	struct zvm_target target; /* all it points to is the flight's */
+	int cancel_fd;            /* becomes readable to stop it */
+	bool cancelled;           /* the same, under engine->lock */
+	/* job.c; all zero at the beginning */
+	struct zvm_story *story;
+	unsigned stage; /* the one that comes next, and its input */
+	struct zvm_digest input;
+	int input_fd;
+	/* turn.c */
+	struct zvm_job *prev, *next; /* in engine->running or engine->parked */
 	struct zvm_digest action;
+	bool parked;           /* no worker has it */
+	bool outside;          /* ... as another process computes the action */
+	int64_t outside_since; /* ns; 0: it has not waited for one */
+	int64_t longest_ns;    /* that a run of the action may take */
 };
 
 struct zvm_engine {
@@ -61,11 +75,11 @@ struct zvm_engine {
 	void (*started)(void *context);
 	void *started_context;
 	bool reaping, closing; /* reaping: the reaper runs, and has to be joined */
-	/* job.c */
-	pthread_mutex_t action_lock;
-	pthread_cond_t action_done;
-	struct zvm_running *running;
+	/* turn.c; under the same lock */
+	pthread_cond_t box_free;
+	struct zvm_job *running, *parked;
 	unsigned boxes; /* in use, at most options.max_jobs */
+	int claims;     /* claim.c */
 };
 
 /* result.c, info.c */
@@ -82,17 +96,36 @@ struct zvm_start {
 };
 
 /*
- * job.c: all stages, from the input to a result. `cancel_fd` becomes readable to stop it. quick: only what is stored
- * and known without reading (-EAGAIN or -ENOENT otherwise); nothing is counted unless `count`.
+ * job.c: all stages, from the input to a result. -EINPROGRESS: the job is parked, and perhaps already another worker's;
+ * zvm_flight_again_locked is called when it can go on from where it was. quick: only what is stored and known without
+ * reading (-EAGAIN or -ENOENT otherwise); nothing is counted unless `count`.
  */
-int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
-                    const struct zvm_start *start, struct zvm_result **ret);
+int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start,
+                    struct zvm_result **ret);
+void zvm_job_drop(struct zvm_job *job); /* what one that comes to no result has kept */
 int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret);
+
+/*
+ * turn.c. 0: the action is the job's to compute, a box included; look into the store once more, and give the turn back.
+ * -EINPROGRESS: parked; -EINTR: cancelled. `longest_ms`: that a run of it may take.
+ */
+int zvm_turn_take(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_digest *action, uint32_t longest_ms);
+void zvm_turn_give(struct zvm_engine *engine, struct zvm_job *job);
+/* With engine->lock held. Queues the job again if it is parked. */
+void zvm_turn_resume_locked(struct zvm_engine *engine, struct zvm_job *job);
+/* ... all that waited for other processes and need not any more; when to look again (ns), 0: none is left. */
+int64_t zvm_turn_look_locked(struct zvm_engine *engine);
+
+/* engine.c: no worker has it any more, and: for workers to take up again, before all else of its user. */
+void zvm_flight_parked_locked(struct zvm_engine *engine, struct zvm_job *job);
+void zvm_flight_again_locked(struct zvm_engine *engine, struct zvm_job *job);
 
 /* result.c: takes the story over, also when it fails. Nobody but the mounting user may read it before it is narrowed.
  */
 int zvm_result_of_story(struct zvm_story *story, struct zvm_result **ret);
 /* Sets its audience. `others`: dependencies count, too, which costs a stat or two for each. */
 void zvm_result_narrow(struct zvm_result *result, const struct stat *input, bool others);
+/* A stage as it was in the beginning. */
+void zvm_stage_clear(struct zvm_stage_story *stage);
 
 #endif

@@ -2,13 +2,12 @@
  * One target's computation. Each stage is an action: looked up, and run only if no stored run of it still holds. A
  * stage's stdout is a stored object, and the next stage's input.
  *
- * Two levels keep anything from being computed twice at a time: engine.c joins requests for the same name; here, an
- * action that another worker is computing is waited for and then looked up again. Boxes at once are bounded; workers
- * that only look up are not.
+ * Two levels keep anything from being computed twice at a time: engine.c joins requests for the same name; turn.c lets
+ * one job at a time compute an action, here and in other processes. A job that has to wait for its turn leaves its
+ * worker, and goes on later from the stage that it was at.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <time.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,6 +22,7 @@
 /* One stage with all that its action points to. */
 struct work {
 	struct zvm_engine *engine;
+	struct zvm_job *job; /* NULL: only looking */
 	struct zvm_stage_story *story;
 	const struct zvm_script *script;
 	struct zvm_stage_action stage;
@@ -51,46 +51,6 @@ static bool status_ok(const struct work *w, int status)
 {
 	const struct zvm_directives *d = &w->script->directives;
 	return w->engine->options.any_exit || (status >= 0 && status < 256 && (d->ok[status / 8] >> (status % 8) & 1));
-}
-
-/* --- one at a time per action, and at most max_jobs boxes --- */
-
-static bool cancelled(int cancel_fd)
-{
-	struct pollfd set = {.fd = cancel_fd, .events = POLLIN};
-	return cancel_fd >= 0 && poll(&set, 1, 0) > 0;
-}
-
-/* true: the action is ours to compute (and a box slot is taken); false: somebody else has just finished it. */
-static bool claim(struct zvm_engine *engine, struct zvm_running *mine)
-{
-	struct zvm_running *other;
-	bool waited = false;
-	pthread_mutex_lock(&engine->action_lock);
-	for (;;) {
-		HASH_FIND(hh, engine->running, &mine->action, sizeof mine->action, other);
-		if (!other && waited)
-			break;
-		if (!other && engine->boxes < engine->options.max_jobs) {
-			HASH_ADD(hh, engine->running, action, sizeof mine->action, mine);
-			engine->boxes++;
-			pthread_mutex_unlock(&engine->action_lock);
-			return true;
-		}
-		waited |= other != NULL;
-		pthread_cond_wait(&engine->action_done, &engine->action_lock);
-	}
-	pthread_mutex_unlock(&engine->action_lock);
-	return false;
-}
-
-static void release(struct zvm_engine *engine, struct zvm_running *mine)
-{
-	pthread_mutex_lock(&engine->action_lock);
-	HASH_DEL(engine->running, mine);
-	engine->boxes--;
-	pthread_cond_broadcast(&engine->action_done);
-	pthread_mutex_unlock(&engine->action_lock);
 }
 
 /* --- running --- */
@@ -298,35 +258,43 @@ static void trace_end(const struct work *w)
 	options->trace(options->trace_context, line, (size_t)n);
 }
 
-/* A stored run that still holds, or a new one. */
-static int find_or_run(struct work *w)
+static int look_up(struct work *w)
 {
 	struct zvm_engine *engine = w->engine;
-	struct zvm_running mine;
-	memset(&mine, 0, sizeof mine); /* hashed whole, padding included */
-	int r = action_address(&w->stage.action, &mine.action);
-	w->address = mine.action;
-	while (r == 0) {
-		if (!engine->options.no_cache) {
-			r = zvm_record_find(engine->records, &w->stage.action, w->script->view, &w->story->record,
-			                    &w->story->outputs);
-			if (r != -ENOENT)
-				break;
-		}
-		r = 0;
-		if (cancelled(w->cancel_fd))
-			return say(w->story, -EINTR, "nobody waited for the result any more");
-		if (!claim(engine, &mine))
-			continue; /* somebody has just computed it: look again */
-		atomic_fetch_add(&engine->counters.misses, 1);
-		r = run(w);
-		if (r == 0)
-			trace_end(w);
-		release(engine, &mine);
-		return r;
-	}
+	if (engine->options.no_cache)
+		return -ENOENT;
+	int r = zvm_record_find(engine->records, &w->stage.action, w->script->view, &w->story->record,
+	                        &w->story->outputs);
 	if (r == 0)
 		atomic_fetch_add(&engine->counters.hits, 1);
+	return r;
+}
+
+static int compute(struct work *w)
+{
+	atomic_fetch_add(&w->engine->counters.misses, 1);
+	int r = run(w);
+	if (r == 0)
+		trace_end(w);
+	return r;
+}
+
+/* A stored run that still holds, or a new one. -EINPROGRESS: somebody else is about to store one; hands off the job. */
+static int find_or_run(struct work *w)
+{
+	int r = look_up(w);
+	if (r != -ENOENT)
+		return r;
+	r = action_address(&w->stage.action, &w->address);
+	r = r ? r : zvm_turn_take(w->engine, w->job, &w->address, w->stage.action.limits.wall_ms);
+	if (r == -EINTR)
+		return say(w->story, r, "nobody waited for the result any more");
+	if (r)
+		return r;
+	r = look_up(w); /* who had it before us may have stored it since */
+	if (r == -ENOENT)
+		r = compute(w);
+	zvm_turn_give(w->engine, w->job);
 	return r;
 }
 
@@ -390,31 +358,51 @@ static int next_input(struct zvm_engine *engine, const struct zvm_record *record
 	return r ? r : zvm_store_object(engine->options.store, digest, fd, NULL);
 }
 
-static int compute_stages(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
-                          const struct zvm_start *start, struct zvm_story *story)
+static int begin(struct zvm_engine *engine, struct zvm_job *job)
 {
-	struct zvm_digest input;
 	uint64_t size;
-	zvm_autofd int fd = -1;
-	int r = zvm_blob_of_file(engine->blobs, target->input_fd, &input, &size, &fd);
-	for (unsigned i = 0; r == 0 && i < story->stage_count; i++) {
-		struct work w = {.engine = engine,
-		                 .story = &story->stages[i],
-		                 .cancel_fd = cancel_fd,
-		                 .input_fd = fd,
-		                 .start = i + 1 == story->stage_count ? start : NULL,
-		                 .target = target,
-		                 .number = i};
-		r = prepare(&w, &target->spec->stages[i], false);
-		if (r || w.story->error)
-			return r;
-		r = build_action(&w, &target->spec->stages[i], &input);
-		r = r ? r : find_or_run(&w);
-		zvm_stage_action_free(&w.stage);
-		if (r || w.story->error)
-			return r;
-		if (i + 1 < story->stage_count)
-			r = next_input(engine, w.story->record, &input, &fd);
+	struct zvm_story *story = zvm_story_new(job->target.spec, job->target.input_name);
+	if (!story)
+		return -ENOMEM;
+	job->input_fd = -1;
+	job->story = story;
+	return zvm_blob_of_file(engine->blobs, job->target.input_fd, &job->input, &size, &job->input_fd);
+}
+
+/* A stage that was parked begins anew: its script may have changed, its input cannot. */
+static int compute_stage(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start)
+{
+	const struct zvm_stage *stage = &job->target.spec->stages[job->stage];
+	struct work w = {.engine = engine,
+	                 .job = job,
+	                 .story = &job->story->stages[job->stage],
+	                 .cancel_fd = job->cancel_fd,
+	                 .input_fd = job->input_fd,
+	                 .start = job->stage + 1 == job->story->stage_count ? start : NULL,
+	                 .target = &job->target,
+	                 .number = job->stage};
+	zvm_stage_clear(w.story);
+	int r = prepare(&w, stage, false);
+	if (r || w.story->error)
+		return r;
+	r = build_action(&w, stage, &job->input);
+	r = r ? r : find_or_run(&w);
+	zvm_stage_action_free(&w.stage);
+	return r;
+}
+
+static int compute_stages(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start)
+{
+	int r = job->story ? 0 : begin(engine, job);
+	while (r == 0) {
+		r = compute_stage(engine, job, start);
+		if (r)
+			break;
+		const struct zvm_stage_story *done = &job->story->stages[job->stage++];
+		job->outside_since = 0;
+		if (done->error || job->stage == job->story->stage_count)
+			break;
+		r = next_input(engine, done->record, &job->input, &job->input_fd);
 	}
 	return r;
 }
@@ -430,18 +418,26 @@ static int finish(struct zvm_engine *engine, const struct zvm_target *target, st
 	return r;
 }
 
-int zvm_job_compute(struct zvm_engine *engine, const struct zvm_target *target, int cancel_fd,
-                    const struct zvm_start *start, struct zvm_result **ret)
+void zvm_job_drop(struct zvm_job *job)
 {
-	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
-	if (!story)
-		return -ENOMEM;
-	int r = compute_stages(engine, target, cancel_fd, start, story);
-	if (r) {
-		zvm_story_free(story);
+	zvm_story_free(job->story);
+	zvm_close_pointer(&job->input_fd);
+	job->story = NULL;
+	job->input_fd = -1;
+}
+
+int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start,
+                    struct zvm_result **ret)
+{
+	int r = compute_stages(engine, job, start);
+	if (r == -EINPROGRESS)
 		return r;
+	if (r == 0) {
+		r = finish(engine, &job->target, job->story, ret);
+		job->story = NULL;
 	}
-	return finish(engine, target, story, ret);
+	zvm_job_drop(job);
+	return r;
 }
 
 /* `standings`: one for each stage, NULL where there is none. */

@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-/* There are few: who has neither anything queued nor under way is forgotten. */
+/* There are few: who has nothing queued, under way or parked is forgotten. */
 struct zvm_queue_user {
 	UT_hash_handle hh;
 	uid_t uid;
 	struct zvm_queued *first, *last;
-	unsigned under_way;
+	unsigned under_way, parked;
 	unsigned long served; /* the turn at which something was last taken */
 };
 
@@ -68,10 +68,27 @@ void zvm_queue_done(struct zvm_queue *queue, uid_t uid)
 	if (!user)
 		return;
 	user->under_way--;
-	if (user->under_way || user->first)
+	if (user->under_way || user->parked || user->first)
 		return;
 	HASH_DEL(queue->users, user);
 	free(user);
+}
+
+void zvm_queue_park(struct zvm_queue *queue, uid_t uid)
+{
+	struct zvm_queue_user *user = find(queue, uid);
+	user->under_way--;
+	user->parked++;
+}
+
+void zvm_queue_again(struct zvm_queue *queue, struct zvm_queued *item)
+{
+	struct zvm_queue_user *user = find(queue, item->uid);
+	user->parked--;
+	item->next = user->first;
+	user->first = item;
+	if (!user->last)
+		user->last = item;
 }
 
 bool zvm_queue_is_empty(const struct zvm_queue *queue)

@@ -33,7 +33,7 @@ struct zvm_story *zvm_story_new(const struct zvm_spec *spec, const char *input_n
 	return story;
 }
 
-static void free_stage(struct zvm_stage_story *stage)
+void zvm_stage_clear(struct zvm_stage_story *stage)
 {
 	for (char **a = stage->arguments; a && *a; a++)
 		free(*a);
@@ -44,6 +44,7 @@ static void free_stage(struct zvm_stage_story *stage)
 	zvm_close_pointer(&stage->outputs.err_fd);
 	zvm_record_free(stage->record);
 	zvm_script_unref(stage->script);
+	*stage = (struct zvm_stage_story){.outputs = {-1, -1}};
 }
 
 void zvm_story_free(struct zvm_story *story)
@@ -51,7 +52,7 @@ void zvm_story_free(struct zvm_story *story)
 	if (!story)
 		return;
 	for (unsigned i = 0; i < story->stage_count; i++)
-		free_stage(&story->stages[i]);
+		zvm_stage_clear(&story->stages[i]);
 	free(story->stages);
 	free(story->spec);
 	free(story->input_name);

@@ -25,6 +25,30 @@ static void one_user_is_served_in_order(void **state)
 	assert_null(queue.users); /* nobody is remembered for ever */
 }
 
+static void what_is_parked_makes_room_and_comes_back_first(void **state)
+{
+	struct zvm_queue queue = {.limit = 1};
+	(void)state;
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(zvm_queue_add(&queue, &items[i], 7), 0);
+	assert_int_equal(take(&queue), 0);
+	assert_int_equal(take(&queue), 9999);
+	zvm_queue_park(&queue, 7);
+	assert_int_equal(take(&queue), 1);
+	zvm_queue_again(&queue, &items[0]);
+	assert_int_equal(take(&queue), 9999);
+	zvm_queue_done(&queue, 7);
+	assert_int_equal(take(&queue), 0);
+	zvm_queue_park(&queue, 7);
+	assert_int_equal(take(&queue), 2);
+	zvm_queue_done(&queue, 7);
+	assert_true(zvm_queue_is_empty(&queue) && queue.users); /* its user is remembered while it is parked */
+	zvm_queue_again(&queue, &items[0]);
+	assert_int_equal(take(&queue), 0);
+	zvm_queue_done(&queue, 7);
+	assert_null(queue.users);
+}
+
 static void a_newcomer_is_next(void **state)
 {
 	struct zvm_queue queue = {0};
@@ -79,6 +103,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        cmocka_unit_test(one_user_is_served_in_order),
+	        cmocka_unit_test(what_is_parked_makes_room_and_comes_back_first),
 	        cmocka_unit_test(a_newcomer_is_next),
 	        cmocka_unit_test(with_as_many_under_way_they_alternate),
 	        cmocka_unit_test(nobody_has_more_under_way_than_the_limit),
