@@ -499,13 +499,14 @@ static struct zvm_proof *build_proof(struct zvm_checks *checks, const struct zvm
 	for (unsigned i = 0; i < count; i++) {
 		struct key key;
 		struct remembered *r = place(view, &dependencies[i].question, &key) ? find(checks, &key) : NULL;
-		if (r && r->absent && r->answer.error == -ENOENT) {
+		/* What was remembered may be older than what holds now, if that is still too young. */
+		if (r && !zvm_answer_equal(&r->answer, &dependencies[i].answer)) {
+			unref(r);
+			r = NULL;
+		} else if (r && r->absent && r->answer.error == -ENOENT) {
 			struct remembered *top = absence_of(checks, r);
 			unref(r);
 			r = top;
-		} else if (r && !zvm_answer_equal(&r->answer, &dependencies[i].answer)) {
-			unref(r);
-			r = NULL;
 		}
 		if (!r) {
 			free_proof(proof);
