@@ -391,7 +391,7 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	if (r)
 		return r;
 	r = zvm_program_resolve(zvm_broker_ask, run.broker, request->script, request->script_fd, NULL,
-	                        request->arguments, &program);
+	                        request->arguments, request->environment, &program);
 	r = r ? r : zvm_broker_prepare(run.broker, &program);
 	if (zvm_program_is_refusal(r)) {
 		refuse(&program, r, ret);

@@ -477,7 +477,7 @@ static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 	/* words[0]: path; words[1]: argv[0]; then the others. */
 	if (**words != '/' || strlen(*words) >= ZVM_PATH_MAX || count < 2)
 		return -EPROTO;
-	int r = zvm_program_resolve(zvm_broker_ask, broker, words[0], -1, words[1], words + 2, &program);
+	int r = zvm_program_resolve(zvm_broker_ask, broker, words[0], -1, words[1], words + 2, NULL, &program);
 	r = r ? r : zvm_broker_prepare(broker, &program);
 	if (r == 0) {
 		zvm_bytes_append(&strings, program.executable, strlen(program.executable) + 1);

@@ -33,10 +33,11 @@ typedef int zvm_asker(void *context, const struct zvm_question *question, bool w
 /*
  * `path` is run with `arguments` (without argv[0]); `name` is argv[0], NULL: the bare name for host programs, the path
  * for scripts. `fd`: its content if already open (duplicated), else -1. 0; or an -errno, for which
- * zvm_program_is_refusal says whether the guest or reader gets it. *ret must be freed in any case.
+ * zvm_program_is_refusal says whether the guest or reader gets it. *ret must be freed in any case. `environment`: whose
+ * PATH `#!/usr/bin/env NAME` means; NULL: the one that every box has.
  */
 int zvm_program_resolve(zvm_asker *asker, void *context, const char *path, int fd, const char *name,
-                        const char *const *arguments, struct zvm_program *ret);
+                        const char *const *arguments, const char *const *environment, struct zvm_program *ret);
 /* Is it the program that cannot be run (and so it will be the next time), or has zvm itself failed? */
 bool zvm_program_is_refusal(int error);
 void zvm_program_free(struct zvm_program *program);

@@ -23,12 +23,13 @@
 #define ARGUMENTS_MAX 4096
 #define LINKS_MAX 40
 
-static const char *const search_path[] = {"/usr/local/bin/", "/usr/bin/", "/bin/"};
+#define DEFAULT_PATH "/usr/local/bin:/usr/bin:/bin"
 
 struct resolution {
 	zvm_asker *asker;
 	void *context;
 	struct zvm_program *program;
+	const char *search; /* the guest's PATH */
 	unsigned argument_count;
 	struct zvm_digest opened; /* the content that was opened last; zero: it was given */
 };
@@ -117,9 +118,12 @@ static int open_on_path(struct resolution *s, const char *name, const char *want
 		snprintf(found, ZVM_PATH_MAX, "%s", name);
 		return open_program(s, name, wanted_by, ret_fd);
 	}
-	for (size_t i = 0; i < sizeof search_path / sizeof search_path[0]; i++) {
+	for (const char *at = s->search; *at; at += strcspn(at, ":"), at += *at == ':') {
 		struct zvm_answer a;
-		snprintf(found, ZVM_PATH_MAX, "%s%s", search_path[i], name);
+		int length = (int)strcspn(at, ":");
+		/* What is no absolute path lies in the guest's own directories, which are empty still. */
+		if (*at != '/' || snprintf(found, ZVM_PATH_MAX, "%.*s/%s", length, at, name) >= ZVM_PATH_MAX)
+			continue;
 		int r = ask_open(s, found, &a);
 		if (r)
 			return r;
@@ -131,9 +135,8 @@ static int open_on_path(struct resolution *s, const char *name, const char *want
 		if (good)
 			return 0;
 	}
-	return say(s->program, forbidden ? -EACCES : -ENOENT,
-	           "%s, the interpreter named by %s, is %s in /usr/local/bin, /usr/bin or /bin", name, wanted_by,
-	           forbidden ? "not executable" : "not");
+	return say(s->program, forbidden ? -EACCES : -ENOENT, "%s, the interpreter named by %s, is %s in PATH (%s)",
+	           name, wanted_by, forbidden ? "not executable" : "not", s->search);
 }
 
 struct shebang {
@@ -374,12 +377,21 @@ static const char *default_name(const char *path)
 	return !strncmp(path, "/script/", 8) || !slash ? path : slash + 1;
 }
 
+/* A PATH that is not set: what the box sets by itself. Of two, programs take the first. */
+static const char *search_path(const char *const *environment)
+{
+	for (; environment && *environment; environment++)
+		if (!strncmp(*environment, "PATH=", 5))
+			return *environment + 5;
+	return DEFAULT_PATH;
+}
+
 int zvm_program_resolve(zvm_asker *asker, void *context, const char *path, int fd, const char *name,
-                        const char *const *arguments, struct zvm_program *ret)
+                        const char *const *arguments, const char *const *environment, struct zvm_program *ret)
 {
 	char where[ZVM_PATH_MAX];
 	*ret = (struct zvm_program){.fd = -1, .interpreter_fd = -1};
-	struct resolution s = {.asker = asker, .context = context, .program = ret};
+	struct resolution s = {.asker = asker, .context = context, .program = ret, .search = search_path(environment)};
 	if (snprintf(where, sizeof where, "%s", path) >= (int)sizeof where)
 		return -ENAMETOOLONG;
 	int r = insert_argument(&s, 0, name ? name : default_name(path));

@@ -350,7 +350,7 @@ int zvm_vet(const char *name, struct zvm_vetting *ret)
 	struct closure closure = {.vetting = ret};
 	int r = locate(name, path);
 	if (r == 0)
-		r = zvm_program_resolve(ask_host, &host, path, -1, NULL, none, &program);
+		r = zvm_program_resolve(ask_host, &host, path, -1, NULL, none, NULL, &program);
 	if (r == 0)
 		r = vet_chain(&closure, &program, &host);
 	if (r && program.message)

@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	require(ftruncate(fd, 0) == 0 && pwrite(fd, data + 1, size - 1, 0) == (ssize_t)size - 1);
 	struct world world = {.fd = fd, .turn = data[0]};
-	int r = zvm_program_resolve(ask, &world, "/script/fuzz", fd, NULL, arguments, &program);
+	int r = zvm_program_resolve(ask, &world, "/script/fuzz", fd, NULL, arguments, NULL, &program);
 	require(r == 0 || r == -ENOEXEC || r == -ENOENT || r == -EACCES || r == -ELOOP);
 	require(r == 0 || (program.message && *program.message));
 	for (const char *c = program.message; c && *c; c++)

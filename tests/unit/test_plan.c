@@ -444,7 +444,7 @@ static int resolve(const char *path, struct zvm_program *ret)
 {
 	static const char *const arguments[] = {"one", "two", NULL};
 	absent_asked = 0;
-	return zvm_program_resolve(ask, guest_files, path, -1, NULL, arguments, ret);
+	return zvm_program_resolve(ask, guest_files, path, -1, NULL, arguments, NULL, ret);
 }
 
 static void assert_runs(const char *path, const char *executable, const char *command_line)
@@ -485,6 +485,24 @@ static void programs_get_their_arguments_as_from_the_kernel(void **state)
 	            "</usr/bin/python3> <-B> </script/py> <x y> </script/nested> <one> <two>");
 	assert_runs("/script/no-newline", "/usr/bin/python3.11", "</usr/bin/python3> </script/no-newline> <one> <two>");
 	assert_runs("/script/nul", "/usr/bin/python3.11", "</usr/bin/python3> </script/nul> <one> <two>");
+}
+
+static void env_is_resolved_along_the_path_of_the_environment(void **state)
+{
+	(void)state;
+	static const char *const none[] = {NULL}, *const usual[] = {"A=B", "PATH=relative:/nowhere::/usr/bin", NULL},
+	                         *const vain[] = {"PATH=/nowhere:", NULL}, *const empty[] = {"PATH=", NULL};
+	struct zvm_program p;
+	absent_asked = 0;
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/env", -1, NULL, none, usual, &p), 0);
+	assert_string_equal(p.executable, "/usr/bin/python3.11");
+	assert_int_equal(absent_asked, 1); /* /nowhere/python3 */
+	zvm_program_free(&p);
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/env", -1, NULL, none, vain, &p), -ENOENT);
+	assert_non_null(strstr(p.message, "PATH (/nowhere:)"));
+	zvm_program_free(&p);
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/env", -1, NULL, none, empty, &p), -ENOENT);
+	zvm_program_free(&p);
 }
 
 static void env_is_resolved_along_the_path_and_absences_are_asked(void **state)
@@ -535,12 +553,12 @@ static void the_caller_may_give_the_name_and_the_open_file(void **state)
 	struct file elf = good_file();
 	struct zvm_program p;
 	zvm_autofd int fd = write_elf(&elf, 0x2000);
-	assert_int_equal(zvm_program_resolve(ask, guest_files, "/usr/bin/mawk", fd, "-name", none, &p), 0);
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/usr/bin/mawk", fd, "-name", none, NULL, &p), 0);
 	assert_string_equal(p.arguments[0], "-name");
 	assert_null(p.arguments[1]);
 	assert_true(fcntl(fd, F_GETFD) >= 0);
 	zvm_program_free(&p);
-	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/x", fd, NULL, none, &p), 0);
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/x", fd, NULL, none, NULL, &p), 0);
 	assert_string_equal(p.arguments[0], "/script/x");
 	zvm_program_free(&p);
 }
@@ -584,12 +602,12 @@ static void long_lines_are_cut_as_the_kernel_cuts_them(void **state)
 	memset(line, 'a', sizeof line);
 	memcpy(line, "#!/usr/bin/python3 ", 19);
 	assert_int_equal(pwrite(fd, line, sizeof line, 0), sizeof line);
-	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/long", fd, NULL, none, &p), 0);
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/long", fd, NULL, none, NULL, &p), 0);
 	assert_int_equal(strlen(p.arguments[1]), 255 - 19);
 	zvm_program_free(&p);
 	memset(line + 2, 'a', 300);
 	assert_int_equal(pwrite(fd, line, sizeof line, 0), sizeof line);
-	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/long", fd, NULL, none, &p), -ENOEXEC);
+	assert_int_equal(zvm_program_resolve(ask, guest_files, "/script/long", fd, NULL, none, NULL, &p), -ENOEXEC);
 	zvm_program_free(&p);
 }
 
@@ -609,6 +627,7 @@ int main(void)
 	        cmocka_unit_test(every_truncation_is_refused_and_none_crashes),
 	        cmocka_unit_test(real_programs_are_accepted),
 	        cmocka_unit_test(programs_get_their_arguments_as_from_the_kernel),
+	        cmocka_unit_test(env_is_resolved_along_the_path_of_the_environment),
 	        cmocka_unit_test(env_is_resolved_along_the_path_and_absences_are_asked),
 	        cmocka_unit_test(what_env_alone_understands_is_left_to_env),
 	        cmocka_unit_test(what_cannot_be_run_says_why),
