@@ -1,6 +1,7 @@
 #include "script.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,9 +16,9 @@
 static const char *const host_directories[] = {"/usr/local/bin", "/usr/bin", "/bin"};
 #define HOST_COUNT (sizeof host_directories / sizeof host_directories[0])
 
+/* A directory by its name, which may mean another one tomorrow: whoever deploys by renaming directories expects it. */
 struct place {
 	const char *path;
-	int fd;
 	struct zvm_view *view;
 	bool host;
 };
@@ -40,9 +41,6 @@ static int open_place(struct place *place, const char *path, bool host)
 {
 	place->path = path;
 	place->host = host;
-	place->fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (place->fd < 0)
-		return host ? 0 : -errno; /* a host without /usr/local/bin is fine */
 	return zvm_view_open(host ? NULL : path, &place->view);
 }
 
@@ -106,7 +104,6 @@ void zvm_scripts_close(struct zvm_scripts *s)
 		free(k);
 	}
 	for (unsigned i = 0; i < s->count; i++) {
-		zvm_close_pointer(&s->places[i].fd);
 		zvm_view_close(s->places[i].view);
 	}
 	free(s->places);
@@ -114,18 +111,24 @@ void zvm_scripts_close(struct zvm_scripts *s)
 	free(s);
 }
 
+static bool name_in(const struct place *place, const char *name, char path[PATH_MAX])
+{
+	return snprintf(path, PATH_MAX, "%s/%s", place->path, name) < PATH_MAX;
+}
+
 /* The first place that has the name, as a shell would go along PATH: what is not a program is passed over if another
  * place has one. */
 static int locate(struct zvm_scripts *s, const char *name, struct stat *st, const struct place **ret)
 {
+	char path[PATH_MAX];
 	int result = -ENOENT;
 	if (!*name || !strcmp(name, ".") || !strcmp(name, "..") || strchr(name, '/'))
 		return -ENOENT;
 	for (unsigned i = 0; i < s->count; i++) {
 		struct stat here;
-		if (s->places[i].fd < 0 || fstatat(s->places[i].fd, name, &here, 0) < 0)
+		if (!name_in(&s->places[i], name, path) || stat(path, &here) < 0)
 			continue;
-		bool runnable = S_ISREG(here.st_mode) && faccessat(s->places[i].fd, name, X_OK, AT_EACCESS) == 0;
+		bool runnable = S_ISREG(here.st_mode) && faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == 0;
 		if (!runnable && result == -EACCES)
 			continue;
 		*st = here;
@@ -225,7 +228,10 @@ static int find_content(struct zvm_scripts *s, struct zvm_script *script, int fd
 static int learn(struct zvm_scripts *s, const char *name, const struct place *place, bool quick,
                  struct zvm_script **ret)
 {
-	zvm_autofd int fd = openat(place->fd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	char path[PATH_MAX];
+	if (!name_in(place, name, path))
+		return -ENAMETOOLONG;
+	zvm_autofd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	zvm_autofd int content = -1;
 	if (fd < 0)
 		return errno == ENOENT || errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -EACCES;
@@ -275,11 +281,10 @@ int zvm_script_find(struct zvm_scripts *s, const char *name, bool quick, struct 
 
 #define GUARDED_MAX 64u /* places; whoever has more of them asks a stat of each */
 
-/* A place that was not there at the start is never looked in. */
-static bool all_stand(const struct zvm_scripts *s, const struct zvm_script *script)
+static bool all_stand(const struct zvm_script *script)
 {
 	for (unsigned i = 0; i < script->guard_count; i++)
-		if (s->places[i].fd >= 0 && !zvm_guard_stands(&script->guards[i]))
+		if (!zvm_guard_stands(&script->guards[i]))
 			return false;
 	return true;
 }
@@ -288,17 +293,18 @@ static bool raise_guard(struct zvm_scripts *s, struct zvm_script *script, unsign
 {
 	const struct place *place = &s->places[i];
 	struct zvm_guard *guard = &script->guards[i];
-	if (place->fd < 0 || zvm_guard_stands(guard))
+	char path[PATH_MAX];
+	if (zvm_guard_stands(guard) || !name_in(place, script->name, path))
 		return false;
-	return zvm_guard_raise(zvm_blobs_watch(s->blobs), guard, place->fd, script->name,
-	                       place->host ? 0 : ZVM_GUARD_OPENS) == 0;
+	return zvm_guard_raise(zvm_blobs_watch(s->blobs), guard, AT_FDCWD, path, place->host ? 0 : ZVM_GUARD_OPENS) ==
+	       0;
 }
 
 bool zvm_script_stands(struct zvm_scripts *s, struct zvm_script *script)
 {
 	struct stat st;
 	const struct place *place;
-	if (all_stand(s, script))
+	if (all_stand(script))
 		return true;
 	uint64_t raised = 0;
 	for (unsigned i = 0; i < script->guard_count && i < GUARDED_MAX; i++)

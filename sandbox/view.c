@@ -37,7 +37,7 @@ struct pin {
 
 struct zvm_view {
 	int root;   /* of the host, O_PATH */
-	int script; /* O_PATH; -1: /script is empty */
+	int script; /* O_PATH, as it was when a script was pinned; -1: /script is empty, or opened for each question */
 	bool privileged;
 	char *script_dir;
 	struct pin pin;
@@ -53,8 +53,8 @@ int zvm_view_open(const char *script_dir, struct zvm_view **ret)
 	view->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int r = view->root < 0 ? -errno : 0;
 	if (r == 0 && script_dir) {
-		view->script = open(script_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		r = view->script < 0 ? -errno : 0;
+		zvm_autofd int fd = open(script_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		r = fd < 0 ? -errno : 0;
 		view->script_dir = strdup(script_dir);
 		if (!view->script_dir)
 			r = -ENOMEM;
@@ -79,15 +79,24 @@ void zvm_view_close(struct zvm_view *view)
 	free(view);
 }
 
+/* What the name of the directory means now: it may have been replaced by another. -1: it is gone. */
+static int open_script(const struct zvm_view *view)
+{
+	return view->script_dir ? open(view->script_dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
 int zvm_view_pin(struct zvm_view *view, const char *name, uint32_t mode, uint64_t size, const struct zvm_digest *digest,
                  int fd)
 {
 	zvm_autofd int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
 		return -errno;
+	zvm_autofd int directory = open_script(view);
 	char *own = strdup(name);
 	if (!own)
 		return -ENOMEM;
+	zvm_close_pointer(&view->script);
+	view->script = zvm_steal_fd(&directory);
 	zvm_close_pointer(&view->pin.fd);
 	free(view->pin.name);
 	view->pin = (struct pin){.name = own, .mode = mode, .size = size, .digest = *digest, .fd = zvm_steal_fd(&copy)};
@@ -359,8 +368,9 @@ int zvm_view_ask(const struct zvm_view *view, const struct zvm_contents *content
 {
 	/* Three paths long: not cleared, but for the members that count. */
 	struct zvm_walk w;
+	zvm_autofd int script = view->script < 0 ? open_script(view) : -1;
 	w.root = view->root;
-	w.script = view->script;
+	w.script = view->script < 0 ? script : view->script;
 	w.pinned_name = view->pin.name;
 	w.fd = -1;
 	w.outcome = ZVM_WALK_ERROR;

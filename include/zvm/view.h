@@ -96,7 +96,10 @@ struct zvm_contents {
 
 struct zvm_view;
 
-/* `script_dir`: host path of the directory shown as /script; NULL shows an empty one. -errno if it can't be opened. */
+/*
+ * `script_dir`: host path of the directory shown as /script; NULL shows an empty one. -errno if it can't be opened.
+ * Each question is about what has that path at the time; from the pinning of a script on, about what had it then.
+ */
 int zvm_view_open(const char *script_dir, struct zvm_view **ret);
 void zvm_view_close(struct zvm_view *view);
 

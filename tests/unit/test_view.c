@@ -631,6 +631,32 @@ static void a_pinned_script_is_answered_without_looking_at_the_host(void **state
 	zvm_view_close(pinned_view);
 }
 
+static void the_directory_is_what_has_its_name_until_a_script_is_pinned(void **state)
+{
+	(void)state;
+	char away[96];
+	int fd;
+	struct zvm_digest digest;
+	struct zvm_view *pinned_view;
+	snprintf(away, sizeof away, "%s/away", home);
+	assert_int_equal(zvm_view_open(scripts, &pinned_view), 0);
+	assert_int_equal(keep_bytes(NULL, "snapshot", 8, &digest, &fd), 0);
+	assert_int_equal(zvm_view_pin(pinned_view, "pinned", 0755, 8, &digest, fd), 0);
+	close(fd);
+	assert_int_equal(rename(scripts, away), 0);
+	assert_error("/script/a.py", -ENOENT);
+	assert_int_equal(mkdir(scripts, 0755), 0);
+	write_file(in_scripts("a.py"), "print(3)\n", 0755);
+	assert_content("/script/a.py", "print(3)\n");
+	assert_error("/script/sub/b.py", -ENOENT);
+	struct zvm_answer a = ask_view(pinned_view, ZVM_ASK_LOOKUP, 0, "/script/sub/b.py");
+	assert_int_equal(a.error, 0);
+	zvm_answer_free(&a);
+	zvm_view_close(pinned_view);
+	assert_int_equal(unlink(in_scripts("a.py")) | rmdir(scripts) | rename(away, scripts), 0);
+	assert_content("/script/a.py", "print(1)\n");
+}
+
 static void for_a_host_program_script_is_an_empty_directory(void **state)
 {
 	(void)state;
@@ -739,6 +765,7 @@ int main(void)
 	        cmocka_unit_test(an_unreadable_file_is_forbidden_and_its_attributes_are_not),
 	        cmocka_unit_test(a_root_daemon_shows_of_the_system_only_what_everybody_may_read),
 	        cmocka_unit_test(a_pinned_script_is_answered_without_looking_at_the_host),
+	        cmocka_unit_test(the_directory_is_what_has_its_name_until_a_script_is_pinned),
 	        cmocka_unit_test(for_a_host_program_script_is_an_empty_directory),
 	        cmocka_unit_test(host_paths_are_textual_and_never_climb),
 	        cmocka_unit_test(many_threads_may_ask_and_no_descriptor_is_lost),
