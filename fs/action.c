@@ -40,13 +40,14 @@ int zvm_action_encode(const struct zvm_action *a, struct zvm_bytes *out)
 
 /*
  * The seed must differ between actions and never between stores, so twin numbers (which depend on what a store saw
- * first) are left out: only names and hashes go in.
+ * first) and prints are left out: only names and hashes go in.
  */
 int zvm_action_seed(const struct zvm_action *a, unsigned char seed[32])
 {
 	zvm_autobytes struct zvm_bytes bytes = {0};
 	struct zvm_action plain = *a;
 	plain.script_blob.twin = plain.input_blob.twin = 0;
+	plain.script_blob.print = plain.input_blob.print = 0;
 	int r = zvm_action_encode(&plain, &bytes);
 	if (r)
 		return r;
@@ -155,10 +156,8 @@ static int get_signed(struct zvm_reader *in)
 
 static struct zvm_digest get_digest(struct zvm_reader *in)
 {
-	struct zvm_digest d = {.high = zvm_read_number(in)};
-	d.low = zvm_read_number(in);
-	d.twin = get_number(in, UINT32_MAX);
-	return d;
+	uint64_t high = zvm_read_number(in), low = zvm_read_number(in);
+	return zvm_digest_of(high, low, zvm_read_number(in));
 }
 
 static char *get_text(struct zvm_reader *in)

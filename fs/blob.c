@@ -24,7 +24,7 @@
 
 /* What a file's identity says: the value of the table of shortcuts. */
 struct shortcut {
-	uint64_t high, low, twin;
+	uint64_t high, low, number;
 };
 
 struct zvm_blobs {
@@ -79,14 +79,14 @@ int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_di
 	struct shortcut found;
 	if (!zvm_table_find(blobs->shortcuts, &id, &found))
 		return -ENOENT;
-	*ret = (struct zvm_digest){.high = found.high, .low = found.low, .twin = (uint32_t)found.twin};
+	*ret = zvm_digest_of(found.high, found.low, found.number);
 	return 0;
 }
 
 static void learn(struct zvm_blobs *blobs, const struct stat *st, const struct zvm_digest *digest)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
-	struct shortcut shortcut = {digest->high, digest->low, digest->twin};
+	struct shortcut shortcut = {digest->high, digest->low, zvm_digest_number(digest)};
 	zvm_table_put(blobs->shortcuts, &id, &shortcut);
 }
 
@@ -117,11 +117,13 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
 		return 0;
 	if ((uint64_t)st->st_size > (zvm_old_enough(st) ? QUICK_UNKNOWN_MAX : QUICK_MAX))
 		return -EAGAIN;
-	int r = zvm_content_hash(fd, (uint64_t)st->st_size, ret);
+	int r = zvm_content_identify(fd, (uint64_t)st->st_size, zvm_store_secret(blobs->store), ret);
 	for (; r == 0; ret->twin++) {
 		zvm_autofd int object = -1;
 		uint64_t size;
-		r = zvm_store_object(blobs->store, ret, &object, &size);
+		struct zvm_digest any = *ret;
+		any.print = 0; /* it is compared */
+		r = zvm_store_object(blobs->store, &any, &object, &size);
 		if (r == 0 && size == (uint64_t)st->st_size && zvm_content_equal(object, fd, size) == 1) {
 			learn_unchanged(blobs, fd, st, ret, size);
 			return 0;
@@ -140,9 +142,10 @@ static int find_name(struct zvm_blobs *blobs, int (*same)(const void *content, i
 	for (;; digest->twin++) {
 		uint64_t stored;
 		zvm_autofd int object = -1;
-		int r = zvm_store_object(blobs->store, digest, &object, &stored);
-		struct zvm_digest next = *digest;
+		struct zvm_digest any = *digest, next = *digest;
+		any.print = 0; /* it is compared */
 		next.twin++;
+		int r = zvm_store_object(blobs->store, &any, &object, &stored);
 		if (r == -ENOENT && zvm_store_has(blobs->store, &next))
 			continue;
 		if (r)
@@ -166,7 +169,7 @@ static int same_as_bytes(const void *content, int object, uint64_t size)
 static int look_at_file(struct zvm_blobs *blobs, int fd, const struct stat *st, struct zvm_digest *ret, int *ret_fd)
 {
 	uint64_t size = (uint64_t)st->st_size;
-	int r = zvm_content_hash(fd, size, ret);
+	int r = zvm_content_identify(fd, size, zvm_store_secret(blobs->store), ret);
 	r = r ? r : find_name(blobs, same_as_file, &fd, size, ret);
 	if (r || !ret_fd)
 		return r;
@@ -185,9 +188,8 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 	if (ret_fd)
 		*ret_fd = -1;
 	if (zvm_blob_known(blobs, &st, ret) == 0) {
-		int r = ret_fd                             ? zvm_store_object(blobs->store, ret, ret_fd, NULL)
-		        : zvm_store_has(blobs->store, ret) ? 0
-		                                           : -ENOENT;
+		zvm_autofd int object = -1;
+		int r = zvm_store_object(blobs->store, ret, ret_fd ? ret_fd : &object, NULL);
 		if (r == 0) {
 			*ret_size = (uint64_t)st.st_size;
 			return 0;
@@ -222,7 +224,7 @@ static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_
 {
 	struct zvm_blobs *blobs = context;
 	if (blobs->store->flags & ZVM_STORE_READONLY && !ret_fd) {
-		zvm_memory_hash(bytes, size, ret);
+		zvm_memory_identify(bytes, size, zvm_store_secret(blobs->store), ret);
 		return find_name(blobs, same_as_bytes, bytes, size, ret);
 	}
 	int r = zvm_store_put(blobs->store, bytes, size, ret);

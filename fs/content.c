@@ -42,17 +42,24 @@ int zvm_write_all(int fd, const void *data, size_t size)
 	return 0;
 }
 
-static void of_hash(XXH128_hash_t hash, struct zvm_digest *ret)
+static struct zvm_digest digest_of(XXH128_hash_t hash, const struct zvm_secret *secret, XXH64_hash_t print)
 {
-	*ret = (struct zvm_digest){.high = hash.high64, .low = hash.low64};
+	uint32_t known = (uint32_t)print ? (uint32_t)print : 1;
+	return (struct zvm_digest){.high = hash.high64, .low = hash.low64, .print = secret ? known : 0};
+}
+
+void zvm_memory_identify(const void *data, size_t size, const struct zvm_secret *secret, struct zvm_digest *ret)
+{
+	XXH64_hash_t print = secret ? XXH3_64bits_withSecret(data, size, secret->bytes, sizeof secret->bytes) : 0;
+	*ret = digest_of(XXH3_128bits(data, size), secret, print);
 }
 
 void zvm_memory_hash(const void *data, size_t size, struct zvm_digest *ret)
 {
-	of_hash(XXH3_128bits(data, size), ret);
+	zvm_memory_identify(data, size, NULL, ret);
 }
 
-static int hash_small(int fd, size_t size, struct zvm_digest *ret)
+static int identify_small(int fd, size_t size, const struct zvm_secret *secret, struct zvm_digest *ret)
 {
 	char data[SMALL];
 	long n = zvm_read_at(fd, data, size, 0);
@@ -60,20 +67,22 @@ static int hash_small(int fd, size_t size, struct zvm_digest *ret)
 		return (int)n;
 	if ((size_t)n < size)
 		return -ENODATA;
-	zvm_memory_hash(data, size, ret);
+	zvm_memory_identify(data, size, secret, ret);
 	return 0;
 }
 
-int zvm_content_hash(int fd, uint64_t size, struct zvm_digest *ret)
+int zvm_content_identify(int fd, uint64_t size, const struct zvm_secret *secret, struct zvm_digest *ret)
 {
 	if (size <= SMALL)
-		return hash_small(fd, (size_t)size, ret);
+		return identify_small(fd, (size_t)size, secret, ret);
 
-	XXH3_state_t state;
+	XXH3_state_t hash, print;
 	zvm_autofree char *data = malloc(CHUNK);
 	if (!data)
 		return -ENOMEM;
-	XXH3_128bits_reset(&state);
+	XXH3_128bits_reset(&hash);
+	if (secret)
+		XXH3_64bits_reset_withSecret(&print, secret->bytes, sizeof secret->bytes);
 	for (uint64_t done = 0; done < size;) {
 		size_t want = size - done < CHUNK ? (size_t)(size - done) : CHUNK;
 		long n = zvm_read_at(fd, data, want, done);
@@ -81,11 +90,18 @@ int zvm_content_hash(int fd, uint64_t size, struct zvm_digest *ret)
 			return (int)n;
 		if ((size_t)n < want)
 			return -ENODATA;
-		XXH3_128bits_update(&state, data, want);
+		XXH3_128bits_update(&hash, data, want);
+		if (secret)
+			XXH3_64bits_update(&print, data, want);
 		done += want;
 	}
-	of_hash(XXH3_128bits_digest(&state), ret);
+	*ret = digest_of(XXH3_128bits_digest(&hash), secret, secret ? XXH3_64bits_digest(&print) : 0);
 	return 0;
+}
+
+int zvm_content_hash(int fd, uint64_t size, struct zvm_digest *ret)
+{
+	return zvm_content_identify(fd, size, NULL, ret);
 }
 
 int zvm_content_equals_memory(int fd, const void *data, size_t size)

@@ -11,10 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <zvm/digest.h>
+#include "secret.h"
 
 /* The first `size` bytes of fd; twin is 0. -ENODATA if the file is shorter. */
 int zvm_content_hash(int fd, uint64_t size, struct zvm_digest *ret);
 void zvm_memory_hash(const void *data, size_t size, struct zvm_digest *ret);
+/* The same with the print that a store's secret makes of it, in the same pass; NULL: there is no secret. */
+int zvm_content_identify(int fd, uint64_t size, const struct zvm_secret *secret, struct zvm_digest *ret);
+void zvm_memory_identify(const void *data, size_t size, const struct zvm_secret *secret, struct zvm_digest *ret);
 
 /* 1 equal, 0 not, or -errno. Both must have `size` bytes; a shorter one is not equal. */
 int zvm_content_equal(int a, int b, uint64_t size);

@@ -11,7 +11,7 @@
 #include "store_internal.h"
 #include "table.h"
 
-#define NO_CONTENT UINT64_MAX /* as a twin number: only the note was kept */
+#define NO_CONTENT UINT64_MAX /* as a twin number and print: only the note was kept */
 
 struct key {
 	uint64_t name;
@@ -19,7 +19,7 @@ struct key {
 };
 
 struct entry {
-	uint64_t high, low, twin;
+	uint64_t high, low, number;
 	unsigned char note[ZVM_NOTE_SIZE];
 };
 
@@ -81,8 +81,8 @@ int zvm_derived_find(struct zvm_derived *d, const char *name, const struct zvm_d
 		return r;
 	if (!zvm_table_find(d->table, &key, &entry))
 		return -ENOENT;
-	struct zvm_digest digest = {.high = entry.high, .low = entry.low, .twin = (uint32_t)entry.twin};
-	if (entry.twin != NO_CONTENT)
+	struct zvm_digest digest = zvm_digest_of(entry.high, entry.low, entry.number);
+	if (entry.number != NO_CONTENT)
 		r = zvm_store_object(d->store, &digest, ret_fd, NULL);
 	memcpy(note, entry.note, ZVM_NOTE_SIZE);
 	return r;
@@ -92,7 +92,7 @@ int zvm_derived_keep(struct zvm_derived *d, const char *name, const struct zvm_d
                      const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd)
 {
 	struct key key;
-	struct entry entry = {.twin = NO_CONTENT};
+	struct entry entry = {.number = NO_CONTENT};
 	struct zvm_digest digest;
 	uint64_t size;
 	*ret_fd = -1;
@@ -106,7 +106,7 @@ int zvm_derived_keep(struct zvm_derived *d, const char *name, const struct zvm_d
 			return r;
 		entry.high = digest.high;
 		entry.low = digest.low;
-		entry.twin = digest.twin;
+		entry.number = zvm_digest_number(&digest);
 	}
 	memcpy(entry.note, note, ZVM_NOTE_SIZE);
 	zvm_table_put(d->table, &key, &entry);

@@ -4,8 +4,8 @@
  * How an object comes to be: its bytes are written to an unnamed file below tmp/ (temporary.c). Committing hashes them,
  * makes the file read-only and links it to objects/ab/DIGEST. If that name exists, the two are compared byte by byte:
  * equal means shared, different means a twin, and the next number is tried. So equal names are equal bytes, whoever
- * chose them. A number that has become free below a twin is not given away again: what it once named may still be meant
- * somewhere, and would be taken for the twin.
+ * chose them. A number that has become free below a twin is not given away again; one that nothing tells was ever given
+ * may be, and then the print (secret.h) shows that the new content is not what was meant.
  *
  * What a crash can do: a name may survive a power loss whose bytes did not. We do not sync (a cold result would cost a
  * disk flush); instead an object is checked against its name when this process first uses it, unless it wrote it
@@ -214,7 +214,7 @@ static int open_whole(struct zvm_store *store, const char *path, char **ret_reas
 	r = r ? r : open_rooms(store);
 	if (r == 0 && !(store->flags & ZVM_STORE_READONLY))
 		r = check_filesystem(store, store->tmp, ret_reason);
-	return r;
+	return r ? r : zvm_secret_load(store);
 }
 
 static int open_directory(struct zvm_store *store, const char *path, char **ret_reason)
@@ -336,7 +336,7 @@ static int make_shelf(const struct zvm_store *store, const struct object_name *n
 
 /* --- which objects have proved to be what their name says --- */
 
-static void now_verified(struct zvm_store *store, const struct stat *st)
+static void now_verified(struct zvm_store *store, const struct stat *st, uint32_t print)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
 	struct zvm_verified *v;
@@ -354,26 +354,32 @@ static void now_verified(struct zvm_store *store, const struct stat *st)
 			HASH_ADD(hh, store->verified, id, sizeof id, v);
 		}
 	}
+	if (v)
+		v->print = print;
 	pthread_mutex_unlock(&store->lock);
 }
 
-static bool is_verified(struct zvm_store *store, const struct stat *st)
+static bool is_verified(struct zvm_store *store, const struct stat *st, uint32_t *ret_print)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
 	struct zvm_verified *v;
 	pthread_mutex_lock(&store->lock);
 	HASH_FIND(hh, store->verified, &id, sizeof id, v);
+	if (v)
+		*ret_print = v->print;
 	pthread_mutex_unlock(&store->lock);
 	return v != NULL;
 }
 
 /* 1 yes; 0 no, or it cannot be read; -ENOMEM says nothing about the object. */
-static int content_matches(int fd, uint64_t size, const struct zvm_digest *digest)
+static int content_matches(const struct zvm_store *store, int fd, uint64_t size, const struct zvm_digest *digest,
+                           uint32_t *ret_print)
 {
 	struct zvm_digest found;
-	int r = zvm_content_hash(fd, size, &found);
+	int r = zvm_content_identify(fd, size, zvm_store_secret(store), &found);
 	if (r == -ENOMEM)
 		return r;
+	*ret_print = found.print;
 	return r == 0 && found.high == digest->high && found.low == digest->low;
 }
 
@@ -478,14 +484,15 @@ static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, con
 	int r = open_object(store, digest, &existing, &st);
 	if (r)
 		return r;
+	uint32_t print = 0;
 	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, *fd, size) : 0;
 	if (equal == 1) {
-		now_verified(store, &st);
+		now_verified(store, &st, digest->print);
 		zvm_store_recycle(store, fd);
 		*fd = zvm_steal_fd(&existing);
 		return 1;
 	}
-	int intact = equal == 0         ? content_matches(existing, (uint64_t)st.st_size, digest)
+	int intact = equal == 0         ? content_matches(store, existing, (uint64_t)st.st_size, digest, &print)
 	             : equal == -ENOMEM ? equal
 	                                : 0;
 	if (intact < 0)
@@ -542,12 +549,12 @@ int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, u
 	if (fstat(*fd, &st) < 0)
 		return -errno;
 	uint64_t size = (uint64_t)st.st_size;
-	int r = zvm_content_hash(*fd, size, ret);
+	int r = zvm_content_identify(*fd, size, zvm_store_secret(store), ret);
 	if (r == 0 && fchmod(*fd, 0400) < 0)
 		r = -errno;
 	r = r ? r : place_object(store, fd, size, ret);
 	if (r == 0 && fstat(*fd, &st) == 0)
-		now_verified(store, &st);
+		now_verified(store, &st, ret->print);
 	if (ret_size)
 		*ret_size = size;
 	return r;
@@ -558,12 +565,12 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 	zvm_autofd int fd = -1;
 	struct stat st;
 	/* Often it is there: then the comparison is all there is to do. */
-	zvm_memory_hash(data, size, ret);
+	zvm_memory_identify(data, size, zvm_store_secret(store), ret);
 	struct object_name name = name_of(ret);
 	fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == size &&
 	    zvm_content_equals_memory(fd, data, size) == 1) {
-		now_verified(store, &st);
+		now_verified(store, &st, ret->print);
 		return 0;
 	}
 	zvm_close_pointer(&fd);
@@ -592,16 +599,19 @@ int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, i
 	int r = open_object(store, digest, &fd, &st);
 	if (r)
 		return r;
-	if (!is_verified(store, &st)) {
-		int matches = content_matches(fd, (uint64_t)st.st_size, digest);
+	uint32_t print = 0;
+	if (!is_verified(store, &st, &print)) {
+		int matches = content_matches(store, fd, (uint64_t)st.st_size, digest, &print);
 		if (matches < 0)
 			return matches;
 		if (!matches) {
 			zvm_store_condemn(store, digest, "its bytes do not match its name");
 			return -ENOENT;
 		}
-		now_verified(store, &st);
+		now_verified(store, &st, print);
 	}
+	if (digest->print && digest->print != print)
+		return -ENOENT; /* what was meant is gone, and another content has its number */
 	*ret_fd = zvm_steal_fd(&fd);
 	if (ret_size)
 		*ret_size = (uint64_t)st.st_size;

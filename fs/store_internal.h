@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <uthash.h>
 #include <zvm/store.h>
+#include "secret.h"
 
 /* What stays the same as long as a file is neither replaced nor written. Compared as bytes: no padding. */
 struct zvm_file_identity {
@@ -41,11 +42,14 @@ static inline bool zvm_old_enough(const struct stat *st)
 struct zvm_verified {
 	UT_hash_handle hh;
 	struct zvm_file_identity id;
+	uint32_t print; /* of its bytes; 0: the store has no secret */
 };
 
 struct zvm_store {
 	char *path;
 	unsigned flags;
+	struct zvm_secret secret;
+	bool has_secret;
 	int directory, objects, records, tmp, lock_fd;
 	pthread_mutex_t lock; /* around verified and spares */
 	struct zvm_verified *verified;
@@ -61,5 +65,11 @@ struct zvm_store {
 struct zvm_table;
 int zvm_shortcuts_open(struct zvm_store *store, struct zvm_table **ret);
 int zvm_derived_table_open(struct zvm_store *store, struct zvm_table **ret);
+
+/* What prints are made with; NULL: there is none. */
+static inline const struct zvm_secret *zvm_store_secret(const struct zvm_store *store)
+{
+	return store->has_secret ? &store->secret : NULL;
+}
 
 #endif

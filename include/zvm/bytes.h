@@ -105,7 +105,7 @@ static inline void zvm_bytes_digest(struct zvm_bytes *b, const struct zvm_digest
 {
 	zvm_bytes_number(b, d->high);
 	zvm_bytes_number(b, d->low);
-	zvm_bytes_number(b, d->twin);
+	zvm_bytes_number(b, zvm_digest_number(d));
 }
 
 static inline void zvm_reader_fail(struct zvm_reader *r, int error)

@@ -9,10 +9,10 @@
  *   r = zvm_store_commit(store, fd, &digest, &size); // hash, compare with what is there, link into place
  *   r = zvm_store_object(store, &digest, &fd, &size); // read-only descriptor of a stored object
  *
- * Layout (DESIGN section 4): objects/ab/DIGEST, records/ab/DIGEST/N, stat/, tmp/, lock, version. Directory 0700,
- * objects 0400. Anything unfinished is only in tmp/ (or unnamed) and vanishes with its writer. Several processes may
- * share a store. All functions are thread-safe; they return 0 or -errno. -ENOENT from zvm_store_object means missing
- * *or found damaged and set aside*: the caller recomputes.
+ * Layout (DESIGN section 4): objects/ab/DIGEST, records/ab/DIGEST/N, stat/, tmp/, lock, secret, version. Directory
+ * 0700, objects 0400. Anything unfinished is only in tmp/ (or unnamed) and vanishes with its writer. Several processes
+ * may share a store. All functions are thread-safe; they return 0 or -errno. -ENOENT from zvm_store_object means
+ * missing *or found damaged and set aside*, or that another content has its name by now: the caller recomputes.
  */
 #ifndef ZVM_STORE_H
 #define ZVM_STORE_H

@@ -172,7 +172,7 @@ static void a_digest_reads_back_as_it_was_written(void **state)
 		char text[ZVM_DIGEST_TEXT];
 		zvm_digest_format(&digest, text);
 		assert_int_equal(zvm_digest_parse(text, &back), 0);
-		assert_true(zvm_digest_equal(&digest, &back) && !back.unused);
+		assert_true(zvm_digest_equal(&digest, &back) && back.print == digest.print);
 	}
 }
 
