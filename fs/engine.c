@@ -163,15 +163,23 @@ static uint64_t random_nonce(void)
 	return x ^ x >> 33;
 }
 
-/* Trouble of ours rather than a run's: a result that says so, to have one way of answering. */
-static struct zvm_result *trouble(const struct zvm_target *target, int error)
+/* Trouble of ours rather than a run's: a result that says so, to have one way of answering. Nothing can be kept in a
+ * store that somebody has removed, and what the kernel then says, "No such file", would be taken for the
+ * input. */
+static struct zvm_result *trouble(struct zvm_store *store, const struct zvm_target *target, int error)
 {
+	bool gone = faccessat(zvm_store_directory(store), "version", F_OK, 0) < 0 && errno == ENOENT;
 	struct zvm_result *result = NULL;
 	struct zvm_story *story = zvm_story_new(target->spec, target->input_name);
-	char text[128];
+	char text[256];
 	if (!story)
 		return NULL;
-	snprintf(text, sizeof text, "zvm itself failed: %s", strerror(-error));
+	error = gone ? -EIO : error;
+	if (gone)
+		snprintf(text, sizeof text, "the store %s has been removed; unmount and mount again",
+		         zvm_store_path(store));
+	else
+		snprintf(text, sizeof text, "zvm itself failed: %s", strerror(-error));
 	story->stages[0].name = strdup(target->spec->stages[0].words[0]);
 	story->stages[0].error = error;
 	story->stages[0].message = strdup(error == -ENOSPC ? "the store is full" : text);
@@ -222,7 +230,7 @@ static bool fly(struct zvm_engine *engine, struct zvm_flight *f)
 	if (r == -EINPROGRESS)
 		return false;
 	if (r)
-		result = trouble(&f->job.target, r);
+		result = trouble(engine->options.store, &f->job.target, r);
 	pthread_mutex_lock(&engine->lock);
 	HASH_DEL(engine->flights, f);
 	/* What became nothing is gone before its readers are told. */
