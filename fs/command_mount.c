@@ -234,6 +234,18 @@ static bool is_empty(const char *path)
 	return empty;
 }
 
+static bool is_in_a_mount(const char *path)
+{
+	zvm_autofree char *place = strdup(path);
+	for (char *slash; place && (slash = strrchr(place, '/')) && slash > place;) {
+		*slash = 0;
+		enum zvm_mountpoint kind = zvm_mountpoint_look(place);
+		if (kind != ZVM_NOT_A_MOUNT)
+			return kind == ZVM_OUR_MOUNT;
+	}
+	return false;
+}
+
 static int check_mountpoint(struct options *o)
 {
 	struct stat st;
@@ -259,6 +271,8 @@ static int check_mountpoint(struct options *o)
 	}
 	if (stat(real, &st) < 0)
 		return zvm_complain(TROUBLE, "mount", "%s: %s", real, strerror(errno));
+	if (kind == ZVM_NOT_A_MOUNT && is_in_a_mount(real))
+		return zvm_complain(TROUBLE, "mount", "%s lies in another zvm; choose a directory outside of it", real);
 	if (!S_ISDIR(st.st_mode))
 		return zvm_complain(TROUBLE, "mount", "%s is not a directory; name one to mount on", real);
 	if (!o->nonempty && !is_empty(real))
@@ -295,6 +309,38 @@ static int anchor_store(struct options *o)
 	return -1;
 }
 
+static bool is_in(const char *path, const char *directory)
+{
+	size_t n = strlen(directory);
+	return !strncmp(path, directory, n) && (!path[n] || path[n] == '/');
+}
+
+static bool is_store(const char *directory)
+{
+	zvm_autofd int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && faccessat(fd, "version", F_OK, 0) == 0;
+}
+
+/* Results that are kept below the mount would be out of reach as soon as it is there. */
+static int check_nesting(const struct options *o)
+{
+	zvm_autofree char *place = strdup(o->store);
+	zvm_autofree char *real = place ? realpath(place, NULL) : NULL;
+	char *slash;
+	if (real && is_in(o->mountpoint, real) && is_store(real))
+		return zvm_complain(TROUBLE, "mount", "%s lies in the store %s; choose a directory outside of it",
+		                    o->mountpoint, real);
+	/* A store that is not there yet is made where its path leads to as far as it exists. */
+	while (place && !real && errno == ENOENT && (slash = strrchr(place, '/')) && slash > place) {
+		*slash = 0;
+		real = realpath(place, NULL);
+	}
+	if (real && is_in(real, o->mountpoint))
+		return zvm_complain(TROUBLE, "mount", "the store %s would be hidden by the mount; name one outside %s",
+		                    o->store, o->mountpoint);
+	return -1;
+}
+
 static int check(struct options *o)
 {
 	int status = check_mountpoint(o);
@@ -308,6 +354,8 @@ static int check(struct options *o)
 		status = zvm_complain(TROUBLE, "mount", "neither XDG_CACHE_HOME nor HOME is set; name a --store");
 	if (status < 0)
 		status = anchor_store(o);
+	if (status < 0)
+		status = check_nesting(o);
 	if (status < 0 && access("/dev/fuse", R_OK | W_OK) < 0)
 		status = zvm_complain(TROUBLE, "mount", "/dev/fuse: %s; `modprobe fuse`, or let the container have it",
 		                      strerror(errno));

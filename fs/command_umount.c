@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <zvm/cleanup.h>
 #include <zvm/command.h>
 #include "mountpoint.h"
@@ -24,6 +25,9 @@ int zvm_command_umount(int argc, char **argv)
 		                    "no zvm is mounted on %s; `grep fuse.zvm /proc/mounts` shows where one is", path);
 	int stale = zvm_mountpoint_is_stale(path);
 	int r = zvm_mountpoint_unmount(path, stale);
+	if (r && geteuid() && zvm_mountpoint_owner(path) != (long)geteuid())
+		return zvm_complain(1, "umount", "%s was mounted by user %ld; only that user and root may end it", path,
+		                    zvm_mountpoint_owner(path));
 	if (r == -EBUSY)
 		return zvm_complain(1, "umount",
 		                    "%s is in use; `fuser -vm %s` shows by whom, end that or leave the directory first",

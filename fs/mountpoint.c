@@ -46,7 +46,7 @@ static enum zvm_mountpoint kind_of(char *line, const char *path)
 	return field && !strcmp(field, "fuse.zvm") ? ZVM_OUR_MOUNT : ZVM_FOREIGN_MOUNT;
 }
 
-enum zvm_mountpoint zvm_mountpoint_look(const char *path)
+static enum zvm_mountpoint look(const char *path, long *owner)
 {
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	zvm_autofree char *line = NULL;
@@ -56,12 +56,29 @@ enum zvm_mountpoint zvm_mountpoint_look(const char *path)
 		return result;
 	while (getline(&line, &room, file) > 0) {
 		line[strcspn(line, "\n")] = 0;
+		const char *user = strstr(line, ",user_id=");
+		long uid = user ? atol(user + strlen(",user_id=")) : 0;
 		enum zvm_mountpoint here = kind_of(line, path);
-		if (here != ZVM_NOT_A_MOUNT)
-			result = here; /* the last one is on top */
+		if (here == ZVM_NOT_A_MOUNT)
+			continue;
+		result = here; /* the last one is on top */
+		*owner = uid;
 	}
 	fclose(file);
 	return result;
+}
+
+enum zvm_mountpoint zvm_mountpoint_look(const char *path)
+{
+	long owner;
+	return look(path, &owner);
+}
+
+long zvm_mountpoint_owner(const char *path)
+{
+	long owner = 0;
+	look(path, &owner);
+	return owner;
 }
 
 int zvm_mountpoint_is_stale(const char *path)
