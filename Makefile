@@ -8,7 +8,8 @@
 #   make bench        speed against the same programs run natively
 #   make man          the manual, in build/man
 #   make format       every C file as .clang-format has it; format-check looks only
-#   make install      PREFIX (/usr/local), DESTDIR
+#   make install      PREFIX (/usr/local), DESTDIR; make uninstall takes it away again
+#   make deb          a Debian package of it, in build/deb
 #
 # CC=clang builds with clang; WERROR=1 makes warnings errors; V=1 shows the commands.
 
@@ -26,6 +27,8 @@ quietly = @printf '  %-6s %s\n' '$(1)' '$@';
 endif
 
 PREFIX ?= /usr/local
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
+EXAMPLES = $(PREFIX)/share/doc/zvm/examples
 BUILD ?= build
 PACKAGES = fuse3 libseccomp libelf libxxhash jansson
 
@@ -82,9 +85,9 @@ BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3 busybox
 CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname setpriv prlimit \
 	ascii2uni brotli bzip2 cjpeg cmark colordiff compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
 	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd \
-	curl git less parallel rsync unzip zip
-NEEDS = $(filter demo bench,$(MAKECMDGOALS)) $(if $(filter check asan asan-build fuzz fuzzers unit-tests guests,$(MAKECMDGOALS))$(findstring clang,$(CC)),check)
-PROGRAMS = $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
+	curl git less parallel rsync unzip zip dpkg-shlibdeps fish lintian zsh
+NEEDS = $(filter demo bench deb,$(MAKECMDGOALS)) $(if $(filter check asan asan-build fuzz fuzzers unit-tests guests,$(MAKECMDGOALS))$(findstring clang,$(CC)),check)
+PROGRAMS = $(if $(filter deb,$(MAKECMDGOALS)),dpkg-shlibdeps) $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
 
 # Debian's Zydis has no .pc file: ask the compiler.
 READY := $(shell pkg-config --exists $(PACKAGES) cmocka 2>/dev/null && \
@@ -98,7 +101,7 @@ ifdef INSTALLED
 $(error contrib/install-deps has run, and still one of these is missing: $(PACKAGES) cmocka zydis uthash $(PROGRAMS))
 endif
 # pkg-config could not answer while this file was read: install, then let another make read it.
-$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench man install: dependencies
+$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench man install deb: dependencies
 	$(MAKE) INSTALLED=1 $@
 
 dependencies:
@@ -200,12 +203,24 @@ $(BUILD)/man/zvm-box.7: contrib/man/zvm-box.7 contrib/man/calls.awk sandbox/moni
 
 install: $(BUILD)/zvm man
 	install -D -m 755 $(BUILD)/zvm $(DESTDIR)$(PREFIX)/bin/zvm
-	install -d $(DESTDIR)$(PREFIX)/sbin
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(EXAMPLES) $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/systemd/user
 	ln -sf ../bin/zvm $(DESTDIR)$(PREFIX)/sbin/mount.fuse.zvm
 	install -D -m 644 $(BUILD)/man/zvm.1 $(DESTDIR)$(PREFIX)/share/man/man1/zvm.1
 	install -D -m 644 $(BUILD)/man/zvm.5 $(DESTDIR)$(PREFIX)/share/man/man5/zvm.5
 	install -D -m 644 $(BUILD)/man/zvm-box.7 $(DESTDIR)$(PREFIX)/share/man/man7/zvm-box.7
+	ln -sf ../man1/zvm.1 $(DESTDIR)$(PREFIX)/share/man/man8/mount.fuse.zvm.8
 	install -D -m 644 contrib/completion/zvm.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/zvm
+	install -D -m 644 contrib/completion/_zvm $(DESTDIR)$(ZSH_COMPLETIONS)/_zvm
+	install -D -m 644 contrib/completion/zvm.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/zvm.fish
+	sed 's|@bin@|$(PREFIX)/bin|' contrib/systemd/zvm@.service >$(DESTDIR)$(PREFIX)/lib/systemd/system/zvm@.service
+	sed 's|@bin@|$(PREFIX)/bin|' contrib/systemd/user/zvm@.service >$(DESTDIR)$(PREFIX)/lib/systemd/user/zvm@.service
+	install -D -m 644 contrib/systemd/tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/zvm.conf
+	install -m 644 contrib/systemd/fstab $(DESTDIR)$(EXAMPLES)/fstab
+	install -m 755 $(wildcard contrib/scripts/*) $(DESTDIR)$(EXAMPLES)
+
+deb: $(BUILD)/zvm man
+	+BUILD=$(BUILD) contrib/debian/build
 
 endif
 
@@ -218,7 +233,15 @@ format-check:
 clean:
 	rm -rf $(BUILD)
 
-.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install clean
+# All that `make install` with the same words has put there, and the one directory that is ours alone.
+uninstall:
+	cd $(DESTDIR)$(PREFIX) && rm -f bin/zvm sbin/mount.fuse.zvm share/man/man1/zvm.1 share/man/man5/zvm.5 share/man/man7/zvm-box.7 \
+		share/man/man8/mount.fuse.zvm.8 share/bash-completion/completions/zvm share/fish/vendor_completions.d/zvm.fish \
+		lib/systemd/system/zvm@.service lib/systemd/user/zvm@.service lib/tmpfiles.d/zvm.conf
+	rm -f $(DESTDIR)$(ZSH_COMPLETIONS)/_zvm
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/zvm
+
+.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install uninstall deb clean
 .SECONDARY:
 
 -include $(BUILD)/bench.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
