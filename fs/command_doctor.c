@@ -124,20 +124,38 @@ static enum verdict check_timeout(const char *name)
 	return say(LESS, name, reason, "sysctl fs.fuse.default_request_timeout=0 fs.fuse.max_request_timeout=0");
 }
 
-/* updatedb would read nothing, but walk everything, each night. */
+/* updatedb would run nothing, as it does not read, but walk everything, each night. */
 static enum verdict check_updatedb(void)
 {
 	char line[4096];
-	enum verdict verdict = GOOD;
+	enum verdict verdict = LESS;
 	FILE *f = fopen("/etc/updatedb.conf", "re");
 	if (!f)
 		return say(GOOD, "updatedb", "not installed", "");
 	while (fgets(line, sizeof line, f))
-		if (!strncmp(line, "PRUNEFS", 7) && !strstr(line, "fuse.zvm"))
-			verdict = LESS;
+		if (!strncmp(line, "PRUNEFS", 7) && strstr(line, "fuse.zvm"))
+			verdict = GOOD;
 	fclose(f);
 	return say(verdict, "updatedb", verdict == GOOD ? "leaves zvm alone" : "walks every mount of zvm each night",
-	           "add fuse.zvm to PRUNEFS in /etc/updatedb.conf");
+	           "sed -i 's/^PRUNEFS *= *\"/&fuse.zvm /' /etc/updatedb.conf");
+}
+
+/* These read what they find, so they run it. They look below the home directory; which part, only their users know. */
+static enum verdict check_indexer(const char *name, const char *const programs[], const char *remedy)
+{
+	for (; *programs; programs++)
+		if (!access(*programs, X_OK))
+			return say(LESS, name, "reads, and so runs, what is mounted where it looks", remedy);
+	return say(GOOD, name, "not installed", "");
+}
+
+static void check_indexers(void)
+{
+	static const char *const tracker[] = {"/usr/libexec/tracker-miner-fs-3", "/usr/libexec/localsearch-3", NULL};
+	static const char *const baloo[] = {"/usr/bin/balooctl", "/usr/bin/balooctl6", NULL};
+	check_updatedb();
+	check_indexer("tracker", tracker, "touch .trackerignore beside the mount point, in a directory of its own");
+	check_indexer("baloo", baloo, "balooctl config add excludeFolders MOUNTPOINT");
 }
 
 static enum verdict check_mount(void)
@@ -146,7 +164,7 @@ static enum verdict check_mount(void)
 	enum verdict device = check_device(), helper = check_fusermount();
 	check_timeout("default_request_timeout");
 	check_timeout("max_request_timeout");
-	check_updatedb();
+	check_indexers();
 	return device == BAD || helper == BAD ? BAD : GOOD;
 }
 
