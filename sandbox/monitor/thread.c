@@ -36,6 +36,8 @@ static void resume(u64 *save)
 	memory_follow();
 	set_fs_base(task->fs_base);
 	stack_switch(save, task->saved_stack);
+	/* We have it again, and faults are to arrive on our own stack. */
+	stack_slot_use(task_self()->stack_slot);
 }
 
 void task_switch(u32 next)
