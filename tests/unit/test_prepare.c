@@ -615,37 +615,6 @@ static void damage(const struct kept *k, const char *command)
 	assert_int_equal(system(line), 0);
 }
 
-static void a_damaged_table_is_made_anew(void **state)
-{
-	(void)state;
-	struct kept k;
-	start_kept(&k, one_cpuid());
-	make(&k);
-	close_kept(&k);
-	damage(&k, "printf x | dd of=stat/derived bs=1 seek=70 conv=notrunc status=none");
-	open_kept(&k);
-	assert_not_found(&k);
-	make(&k);
-	close_kept(&k);
-	open_kept(&k);
-	assert_found(&k, 1);
-	end_kept(&k);
-}
-
-/* As a full disk leaves it. */
-static void behind_half_a_line_whole_ones_are_found(void **state)
-{
-	(void)state;
-	struct kept k;
-	start_kept(&k, one_cpuid());
-	make(&k);
-	close_kept(&k);
-	damage(&k, "{ head -c 61 stat/derived; cat stat/derived; } >tmp/d && cat tmp/d >stat/derived && rm tmp/d");
-	open_kept(&k);
-	assert_found(&k, 1);
-	end_kept(&k);
-}
-
 static void an_image_that_is_gone_or_damaged_is_made_anew(void **state)
 {
 	(void)state;
@@ -705,8 +674,6 @@ int main(void)
 	        cmocka_unit_test(only_proven_sites_of_real_libraries_change),
 	        cmocka_unit_test(an_image_is_made_once_for_all_who_share_the_store),
 	        cmocka_unit_test(that_there_is_nothing_to_rewrite_is_remembered_too),
-	        cmocka_unit_test(a_damaged_table_is_made_anew),
-	        cmocka_unit_test(behind_half_a_line_whole_ones_are_found),
 	        cmocka_unit_test(an_image_that_is_gone_or_damaged_is_made_anew),
 	        cmocka_unit_test(an_image_is_not_given_to_another_content_of_the_same_name),
 	};
