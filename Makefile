@@ -71,7 +71,8 @@ endif
 
 SOURCES = $(filter-out fs/main.c,$(wildcard fs/*.c)) $(wildcard sandbox/*.c)
 OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/sandbox/monitor_image.o
-MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) $(BUILD)/sandbox/monitor/entry_S.o
+MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) \
+	$(patsubst %.S,$(BUILD)/%_S.o,$(wildcard sandbox/monitor/*.S))
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -130,7 +131,7 @@ $(BUILD)/sandbox/monitor/%.o: sandbox/monitor/%.c
 	@mkdir -p $(@D)
 	$(call quietly,CC) $(CC) $(MONITOR_CFLAGS) -c -o $@ $<
 
-$(BUILD)/sandbox/monitor/entry_S.o: sandbox/monitor/entry.S
+$(BUILD)/sandbox/monitor/%_S.o: sandbox/monitor/%.S
 	@mkdir -p $(@D)
 	$(call quietly,CC) $(CC) -I sandbox -I sandbox/monitor -MMD -MP -c -o $@ $<
 
@@ -154,7 +155,7 @@ $(BUILD)/box/%: tests/box/%.c $(wildcard tests/box/*.h tests/box/escape/*.h) san
 # What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -w -MMD -MP
 FUZZED = $(patsubst %,$(BUILD)/fuzzed/%.o,$(basename $(wildcard sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c \
-	sandbox/broker.c sandbox/packet.c sandbox/prepare.c sandbox/code.c sandbox/sites.c sandbox/vet_code.c fs/name.c fs/directive.c fs/size.c fs/action.c)))
+	sandbox/broker.c sandbox/packet.c sandbox/prepare.c sandbox/jumps.c sandbox/code.c sandbox/sites.c sandbox/vet_code.c fs/name.c fs/directive.c fs/size.c fs/action.c)))
 
 $(BUILD)/fuzzed/%.o: %.c
 	@mkdir -p $(@D)

@@ -507,6 +507,7 @@ int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher
 	launcher->control = -1;
 	launcher->plain = options->plain;
 	launcher->zygote.native_cpuid = options->native_cpuid;
+	launcher->zygote.no_jumps = options->no_jumps;
 	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
 	if (launcher->pool > POOL_MAX)
 		launcher->pool = POOL_MAX;

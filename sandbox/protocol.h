@@ -60,7 +60,8 @@ struct zvm_handoff {
 	int32_t control;     /* socket to the launcher; every other descriptor is closed already */
 	int32_t fault_cpuid; /* arch_prctl(ARCH_CPUID_SET, 0) stood: cpuid raises SIGSEGV and is answered by the monitor
 	                      */
-	uint64_t host_features; /* ZVM_HOST_* */
+	uint64_t host_features;    /* ZVM_HOST_* */
+	uint32_t no_jumps, unused; /* undo the jumps of what is mapped: every system call traps */
 	uint32_t redirect_count, wall_count;
 	struct zvm_filter_instruction redirect[16];
 	struct zvm_filter_instruction wall[ZVM_FILTER_MAX];
@@ -75,6 +76,27 @@ struct zvm_fork_order {
 struct zvm_fork_done {
 	uint32_t box;
 	int32_t pid; /* or -errno */
+};
+
+/*
+ * Jumps (jumps.h): behind the file's own bytes a prepared image has trampolines, one a slot, to be mapped `reach` bytes
+ * from where the file's first byte lies, or would lie, in memory with its code. Slot 0 holds the address of the
+ * monitor's gate. The others:
+ *
+ *   backward   the displaced instruction; lea AFTER, %rcx; lea AFTER, %r11; jmp *GATE
+ *   forward    lea AFTER, %rcx; lea RESUME, %r11; jmp *GATE; RESUME: the displaced instruction; jmp back behind it
+ *
+ * AFTER is the address behind the `syscall`. The last byte of a slot is the displaced instruction's length, with
+ * ZVM_JUMP_FORWARD; 0: there is nothing in it.
+ */
+#define ZVM_GATE (ZVM_MONITOR_BASE + 0x400)
+#define ZVM_JUMP_SLOT 32u
+#define ZVM_JUMP_CALL 20u /* of the three instructions that lead to the gate */
+#define ZVM_JUMP_FORWARD 0x80u
+
+struct zvm_jumps {
+	uint64_t offset, size; /* in the image, of whole pages; size 0: there are none */
+	int64_t reach;
 };
 
 #define ZVM_SEGMENTS_MAX 16
@@ -97,8 +119,9 @@ struct zvm_image {
 	uint64_t low, high;   /* page-aligned span of all segments, unbiased */
 	uint32_t relocatable; /* ET_DYN: may be placed anywhere */
 	uint32_t executable_stack;
-	uint32_t prepared; /* the descriptor that comes along is of a prepared image (prepare.h) */
-	uint32_t unvetted; /* its code could not be looked into */
+	uint32_t prepared;      /* the descriptor that comes along is of a prepared image (prepare.h) */
+	uint32_t unvetted;      /* its code could not be looked into */
+	struct zvm_jumps jumps; /* of the prepared image */
 	struct zvm_segment segments[ZVM_SEGMENTS_MAX];
 };
 
@@ -128,9 +151,9 @@ enum zvm_ask_code {
 	                            descriptors: program, interpreter? */
 	ZVM_ASK_KIND_REPORT = 4, /* text: struct zvm_report; the box exits after the reply */
 	ZVM_ASK_KIND_TRACE = 5,  /* text: one line; no reply */
-	ZVM_ASK_KIND_IMAGE =
-	        6, /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a descriptor
-	              comes with the reply if there is a prepared image, else the content itself will do */
+	ZVM_ASK_KIND_IMAGE = 6,  /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a
+	                            descriptor  comes with the reply if there is a prepared image, and as text its struct
+	                            zvm_jumps; else the  content itself will do */
 };
 
 struct zvm_ask {

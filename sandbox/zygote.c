@@ -121,6 +121,7 @@ int zvm_zygote_become(const struct zvm_zygote *zygote, int control, int proc, in
 	static struct zvm_handoff handoff;
 	handoff = zygote->handoff;
 	handoff.host_features = host_features();
+	handoff.no_jumps = zygote->no_jumps;
 	reset_signals();
 	zvm_wall_cgroup_enter(cgroup, zygote->reports);
 	zvm_wall_first_to_go(proc, zygote->reports);

@@ -9,6 +9,7 @@ struct zvm_zygote {
 	bool plain;                      /* no Landlock */
 	struct zvm_handoff handoff;      /* filters already in it */
 	bool native_cpuid;               /* leave cpuid as it is, even if it could be made to trap */
+	bool no_jumps;                   /* every system call traps, also in prepared images */
 };
 
 /* Checks the embedded monitor and prepares the filters; called before the launcher is forked. 0 or -errno. */

@@ -45,6 +45,7 @@ struct zvm_launcher_options {
 	bool fresh;    /* none is kept waiting: each is made when it is asked for */
 	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
 	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
+	bool no_jumps;     /* system calls trap, also those that prepared images have jumps for (for tests of these) */
 	struct zvm_wall_report *walls; /* NULL, or ZVM_WALLS_MAX of them: what became of each if there is no launcher */
 	unsigned wall_count;           /* of them, set then */
 };

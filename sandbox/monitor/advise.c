@@ -14,6 +14,22 @@ static bool is_advice(u32 advice)
 	       (advice >= MADV_WIPEONFORK && advice <= MADV_POPULATE_WRITE);
 }
 
+/*
+ * Text that is only read is what its image says, and so it stays: dropping its pages would change nothing but to bring
+ * back jumps that have been undone (jump.c).
+ */
+static s64 drop_pages(u64 start, u64 end)
+{
+	s64 r = 0;
+	for (u64 next; start < end && r == 0; start = next) {
+		const struct area *area = memory_find(process_self(), start);
+		next = min_u64(area->end, end);
+		if (!(area->flags & AREA_PREPARED) || (area->flags & AREA_CHARGED))
+			r = native_advise(start, next - start, MADV_DONTNEED);
+	}
+	return r;
+}
+
 s64 call_madvise(const u64 *a)
 {
 	u64 size = page_up(a[1]);
@@ -27,7 +43,7 @@ s64 call_madvise(const u64 *a)
 	if (!memory_range_valid(a[0], size) || !memory_range_mapped(process_self(), a[0], a[0] + size))
 		return -ENOMEM;
 	if (advice == MADV_DONTNEED || advice == MADV_FREE)
-		return native_advise(a[0], size, MADV_DONTNEED);
+		return drop_pages(a[0], a[0] + size);
 	return 0;
 }
 

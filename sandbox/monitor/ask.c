@@ -290,15 +290,19 @@ void ask_warm(void)
 	touch_ahead(memory(), offsetof(struct memory, entries) + PAGE_SIZE);
 }
 
-int ask_image(u32 content, bool *vetted)
+int ask_image(u32 content, bool *vetted, struct zvm_jumps *jumps)
 {
-	struct zvm_reply reply;
+	struct {
+		struct zvm_reply head;
+		struct zvm_jumps jumps;
+	} reply = {.jumps = {0}};
 	u32 fd_count = 0;
 	int fd = -1;
 	host_send(ZVM_ASK_KIND_IMAGE, 0, &content, sizeof content);
-	if (host_receive(arena->socket, &reply, sizeof reply, &fd, 1, &fd_count) != sizeof reply)
+	if (host_receive(arena->socket, &reply, sizeof reply, &fd, 1, &fd_count) < (s64)sizeof reply.head)
 		host_lost();
-	expect_descriptor(&reply, fd_count);
-	*vetted = !reply.error && !(reply.flags & ZVM_REPLY_UNVETTED);
+	expect_descriptor(&reply.head, fd_count);
+	*vetted = !reply.head.error && !(reply.head.flags & ZVM_REPLY_UNVETTED);
+	*jumps = reply.jumps;
 	return fd_count ? fd : -1;
 }

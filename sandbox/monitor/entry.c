@@ -31,6 +31,7 @@ void stack_slot_use(u32 slot)
 		u64 size;
 	} stack = {stack_slot_at(slot), 0, 0, STACK_SLOT_SIZE};
 	native_call(__NR_sigaltstack, (u64)&stack, 0, 0, 0, 0, 0);
+	gate_stack_use(slot);
 }
 
 /* --- zygote --- */
@@ -107,6 +108,7 @@ void zygote_main(const struct zvm_handoff *given)
 	clear_segment_bases();
 	stack_slot_use(0);
 	trap_install();
+	state_learn();
 	install_filter(handoff.redirect, handoff.redirect_count);
 	install_filter(handoff.wall, handoff.wall_count);
 	for (;;) {

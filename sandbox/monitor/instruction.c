@@ -3,7 +3,8 @@
  *
  * They arrive as general protection faults: rdtsc and rdtscp because the box forbids them; cpuid where the processor
  * can be made to trap it; and all of them where a prepared image has `hlt` (f4) in place of their first byte (0f), the
- * bytes that remain saying which it was. Outside of prepared images a hlt is a hlt.
+ * bytes that remain saying which it was. Outside of prepared images a hlt is a hlt. One that lies within a jump stands
+ * for the instruction that the jump has written over, which is elsewhere (jump.c).
  */
 #include "internal.h"
 
@@ -229,6 +230,11 @@ enum instruction instruction_answer(frame_t *frame)
 		return INSTRUCTION_OTHER;
 	u8 first = take_opcode(&c);
 	bool prepared = first == 0xf4 && in_prepared_image(c.at - 1);
+	u64 resume = prepared && c.at - 1 == r->rip ? jump_resume(r->rip) : 0;
+	if (resume) {
+		r->rip = resume;
+		return INSTRUCTION_ANSWERED;
+	}
 	if (c.failed || (first != 0x0f && !prepared))
 		return INSTRUCTION_OTHER;
 	enum instruction what = answer(r, &c, prepared);

@@ -31,6 +31,9 @@ u64 stack_slot_at(u32 slot); /* lowest address of a task's alternate stack */
 void stack_slot_use(u32 slot);
 void touch_ahead(const void *at, size_t size); /* writes to each page, changing nothing */
 
+/* gate.S */
+extern u64 gate_stack; /* where the gate pushes the registers of the current task */
+
 /* load.c */
 struct program_order {
 	const struct zvm_image *program, *interpreter; /* interpreter NULL: static */
@@ -48,6 +51,9 @@ typedef struct ucontext frame_t;
 frame_t *task_frame(u32 task);
 extern bool frame_replaced; /* the handler has set every register itself: leave rax alone */
 void trap_install(void);
+bool gate_call(frame_t *frame, u64 resume);
+void gate_stack_use(u32 slot);         /* calls through the gate come in there */
+void frames_leave(u64 start, u64 end); /* no task of this native process is to go on in there */
 
 /* instruction.c */
 enum instruction {
@@ -67,8 +73,16 @@ void signal_mask_for_call(u64 mask); /* ppoll, pselect, epoll_pwait, sigsuspend:
 
 /* state.c: floating-point and vector registers, for signal frames; 0 or -EFAULT */
 #define STATE_ROOM 3072 /* one size for every processor, so that stack addresses do not tell them apart */
-int state_save(u64 to, const frame_t *frame);
+int state_save(u64 to, frame_t *frame);
 int state_restore(frame_t *frame, u64 from);
+/*
+ * Frames that came through the gate have none of it yet. Before anything else runs on the processor, or somebody looks,
+ * this makes such a frame one that the kernel can restore; to any other it does nothing.
+ */
+#define STATE_NATIVE_ROOM 4096u /* behind such a frame, for that */
+void state_keep(frame_t *frame);
+void state_learn(void); /* once a zygote: what the kernel's frames are like here */
+bool state_told(frame_t *frame);
 
 /* time.c */
 int get_timespec(u64 from, u64 *ns);
@@ -79,6 +93,7 @@ u64 clock_tsc(void);
 
 /* memory.c */
 u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
+bool memory_range_free(const struct process *process, u64 start, u64 end);
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_clear(struct process *process); /* unmap everything of the guest */
 const struct area *memory_find(const struct process *process, u64 address);
@@ -86,6 +101,15 @@ bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and 
 bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
 void memory_follow(void);       /* this process has its turn again: others may have cut files that it has mapped */
 bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
+
+/* jump.c: system calls that come in by a jump; `base` is where the file's first byte lies, or would lie */
+int jumps_map(u64 at, u64 offset, const struct zvm_jumps *jumps, int image, u32 content); /* of executable pages */
+void jumps_give_way(u64 start, u64 end); /* the guest wants that place */
+void jumps_text_moves(u64 base);
+void jumps_clear(void);      /* nothing of the guest is mapped any more */
+u64 jump_displaced(u64 rip); /* where a guest is by its own account, before or behind what was displaced; 0: nowhere */
+u64 jump_resume(u64 rip);    /* where the instruction that a jump has written over is instead; 0: none is */
+bool jump_hides(u64 rip);    /* a step to there is none of the guest's own */
 
 /* chance.c */
 void random_seed(const unsigned char seed[32]);

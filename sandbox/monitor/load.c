@@ -72,8 +72,12 @@ static int map_image(const struct zvm_image *image, u64 bias, int fd, const char
 	if (!image->segment_count || image->segment_count > ZVM_SEGMENTS_MAX ||
 	    !guest_range(bias + image->low, image->high - image->low))
 		return -ENOEXEC;
+	jumps_give_way(bias + image->low, bias + image->high);
 	for (u32 i = 0; i < image->segment_count; i++) {
-		int r = map_segment(&image->segments[i], bias, fd, name, image->prepared ? AREA_PREPARED : 0);
+		const struct zvm_segment *s = &image->segments[i];
+		int r = map_segment(s, bias, fd, name, image->prepared ? AREA_PREPARED : 0);
+		if (r == 0 && (s->protection & PROT_EXEC))
+			r = jumps_map(page_down(bias + s->address), page_down(s->file_offset), &image->jumps, fd, 0);
 		if (r)
 			return r;
 		*end = bias + image->segments[i].address + image->segments[i].memory_size;
@@ -84,6 +88,7 @@ static int map_image(const struct zvm_image *image, u64 bias, int fd, const char
 static int map_stack(bool executable)
 {
 	int protection = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
+	jumps_give_way(STACK_TOP - STACK_SIZE, STACK_TOP);
 	s64 r = native_map(STACK_TOP - STACK_SIZE, STACK_SIZE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
 	                   -1, 0);
 	if (r < 0)

@@ -36,6 +36,11 @@ static bool range_free(const struct process *p, u64 start, u64 end)
 	return i == p->area_count || p->areas[i].start >= end;
 }
 
+bool memory_range_free(const struct process *p, u64 start, u64 end)
+{
+	return range_free(p, start, end);
+}
+
 bool memory_range_mapped(const struct process *p, u64 start, u64 end)
 {
 	for (u32 i = area_index(p, start); start < end; i++) {
@@ -170,6 +175,7 @@ void memory_clear(struct process *p)
 		native_unmap(p->areas[i].start, p->areas[i].end - p->areas[i].start);
 	}
 	p->area_count = 0;
+	jumps_clear();
 }
 
 /* The limits that the guest has set itself; the box's own is counted by memory_charge. */
@@ -193,10 +199,10 @@ static void remark_executable(const struct area *area, u32 protection)
 }
 
 /* What becomes executable of a host's file is its prepared image, if there is one; -1: the file itself. */
-static int image_of(u32 content)
+static int image_of(u32 content, struct zvm_jumps *jumps)
 {
 	bool vetted = false;
-	int image = content ? ask_image(content, &vetted) : -1;
+	int image = content ? ask_image(content, &vetted, jumps) : -1;
 	if (!vetted)
 		arena->remarks |= ZVM_REMARK_NOT_VETTED;
 	return image;
@@ -307,6 +313,7 @@ struct map_request {
 	u32 protection;
 	bool shared, anonymous;
 	int image; /* of the prepared image; -1: none */
+	struct zvm_jumps jumps;
 	struct mapping file;
 };
 
@@ -342,6 +349,18 @@ static int map_make_shared(struct map_request *m)
 	return 0;
 }
 
+/* Trampolines follow the file's bytes, but behind its end a guest finds what is behind the end of any file. */
+static int map_image(u64 at, u64 size, u32 protection, u64 offset, int image, const struct zvm_jumps *jumps)
+{
+	u64 inside = jumps->size && offset < jumps->offset ? min_u64(size, jumps->offset - offset)
+	             : jumps->size                         ? 0
+	                                                   : size;
+	int r = inside ? native_errno(
+	                         native_map(at, inside, (int)protection, MAP_PRIVATE | MAP_NORESERVE, image, offset))
+	               : 0;
+	return r || inside == size ? r : map_behind_end(at + inside, size - inside, protection, false);
+}
+
 static int map_native(u64 at, const struct map_request *m)
 {
 	if (m->anonymous && !m->shared)
@@ -349,8 +368,10 @@ static int map_native(u64 at, const struct map_request *m)
 		                               MAP_PRIVATE | MAP_NORESERVE | MAP_ANONYMOUS, -1, 0));
 	if (m->file.private_node != NO_INDEX)
 		return map_private_file(at, m->size, m->protection, m->shared, m->file.private_node, m->offset);
-	return native_errno(native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE,
-	                               m->image >= 0 ? m->image : m->file.native_fd, m->offset));
+	if (m->image >= 0)
+		return map_image(at, m->size, m->protection, m->offset, m->image, &m->jumps);
+	return native_errno(
+	        native_map(at, m->size, (int)m->protection, MAP_PRIVATE | MAP_NORESERVE, m->file.native_fd, m->offset));
 }
 
 static u32 map_area_flags(const struct map_request *m)
@@ -391,6 +412,7 @@ static int map_area(struct map_request *m, u64 at)
 	                    .inode = m->anonymous ? 0 : m->file.inode,
 	                    .name = m->file.name,
 	                    .content = m->file.content};
+	jumps_give_way(at, area.end);
 	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
 	areas_remove(process_self(), at, area.end);
 	if ((area.flags & AREA_CHARGED) && memory_charge(m->size)) {
@@ -407,6 +429,8 @@ static int map_area(struct map_request *m, u64 at)
 		area.node = m->file.private_node;
 		remark_executable(&area, m->protection);
 		r = add_area(&area);
+		if (r == 0 && m->image >= 0)
+			r = native_errno(jumps_map(at, m->offset, &m->jumps, m->image, area.content));
 	}
 	if (nameless && m->file.private_node != NO_INDEX)
 		node_release(m->file.private_node); /* it stays while it is mapped */
@@ -448,7 +472,7 @@ s64 call_mmap(const u64 *a)
 	if (p->area_count + 3 > AREAS_MAX)
 		return -ENOMEM;
 	if ((m.protection & PROT_EXEC) && !m.anonymous && m.file.private_node == NO_INDEX)
-		m.image = image_of(m.file.content);
+		m.image = image_of(m.file.content, &m.jumps);
 	r = over_limit(p, m.size, (map_area_flags(&m) & AREA_CHARGED) && !m.shared) ? -ENOMEM : map_area(&m, at);
 	if (m.image >= 0)
 		native_close(m.image);
@@ -467,6 +491,7 @@ s64 call_munmap(const u64 *a)
 	u64 size = page_up(a[1]);
 	if (!memory_range_valid(a[0], size))
 		return -EINVAL;
+	jumps_give_way(a[0], a[0] + size);
 	int r = areas_remove(process_self(), a[0], a[0] + size);
 	return r ? r : native_errno(native_unmap(a[0], size));
 }
@@ -503,16 +528,16 @@ static int prepare_area(struct area *area, u32 protection)
 {
 	if (!area->content || !area->inode || area->flags & (AREA_PREPARED | AREA_CHARGED | AREA_PRIVATE_FILE))
 		return 0;
-	int image = image_of(area->content);
+	struct zvm_jumps jumps = {0};
+	int image = image_of(area->content, &jumps);
 	if (image < 0)
 		return 0;
-	s64 r = native_map(area->start, area->end - area->start, (int)protection, MAP_PRIVATE | MAP_NORESERVE, image,
-	                   area->offset);
-	native_close(image);
-	if (native_errno(r))
-		return (int)r;
 	area->flags |= AREA_PREPARED;
-	return 0;
+	area->protection = protection;
+	int r = map_image(area->start, area->end - area->start, protection, area->offset, image, &jumps);
+	r = r ? r : native_errno(jumps_map(area->start, area->offset, &jumps, image, area->content));
+	native_close(image);
+	return r;
 }
 
 s64 call_mprotect(const u64 *a)
@@ -562,6 +587,7 @@ s64 call_brk(const u64 *a)
 		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX ||
 		    over_limit(p, new - old, true) || memory_charge(new - old))
 			return (s64)p->break_end;
+		jumps_give_way(old, new);
 		if (native_errno(native_map(old, new - old, PROT_READ | PROT_WRITE,
 		                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))) {
 			memory_uncharge(new - old);
@@ -582,6 +608,9 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	int r = 0;
 	if (over_limit(p, new_size > old_size ? new_size - old_size : 0, more) || memory_charge(more))
 		return -ENOMEM;
+	if (area.flags & AREA_PREPARED)
+		jumps_text_moves(area.start - area.offset);
+	jumps_give_way(at, at + new_size);
 	if (area.flags & AREA_PRIVATE_FILE) {
 		/* The arena behind the old pages does not go on with the file: map the file's own pages anew. */
 		r = map_private_file(at, new_size, area.protection, area.flags & AREA_SHARED, area.node, offset);
@@ -612,6 +641,7 @@ static int clear_place(struct process *p, u64 at, u64 size, u64 old, u64 old_siz
 {
 	if (at % PAGE_SIZE || at < MAP_BOTTOM || !guest_range(at, size) || (at < old + old_size && old < at + size))
 		return -EINVAL;
+	jumps_give_way(at, at + size);
 	int r = areas_remove(p, at, at + size);
 	return r ? r : native_errno(native_unmap(at, size));
 }
@@ -637,6 +667,7 @@ static s64 map_twice(struct process *p, u64 old, u64 size, u64 flags, u64 at)
 	at = flags & MREMAP_FIXED ? at : memory_place(size);
 	if (!at || ((area.flags & AREA_CHARGED) && memory_charge(size)))
 		return -ENOMEM;
+	jumps_give_way(at, at + size);
 	if (area.flags & AREA_PRIVATE_FILE)
 		r = map_private_file(at, size, area.protection, true, area.node, offset);
 	else
@@ -727,45 +758,4 @@ s64 call_mremap(const u64 *a)
 	u64 at = memory_place(new_size);
 	int r = at ? move_area(p, old, old_size, new_size, at) : -ENOMEM;
 	return r ? r : (s64)at;
-}
-
-static void maps_line(const struct process *p, const struct area *area, struct text *text)
-{
-	const char *name = "";
-	if (area->name != NO_INDEX)
-		name = string_at(area->name);
-	else if (area->flags & AREA_STACK)
-		name = "[stack]";
-	else if (area->flags & AREA_HEAP)
-		name = "[heap]";
-	char line[128];
-	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx %s %lu ", area->start, area->end,
-	               area->protection & PROT_READ ? 'r' : '-', area->protection & PROT_WRITE ? 'w' : '-',
-	               area->protection & PROT_EXEC ? 'x' : '-', area->flags & AREA_SHARED ? 's' : 'p',
-	               area->inode ? area->offset : 0,
-	               area->flags & AREA_PRIVATE_FILE ? "00:14"
-	               : area->inode                   ? "08:01"
-	                                               : "00:00",
-	               area->inode);
-	(void)p;
-	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
-}
-
-void memory_maps_text(struct process *p, struct text *text, bool smaps)
-{
-	for (u32 i = 0; i < p->area_count; i++) {
-		const struct area *area = &p->areas[i];
-		maps_line(p, area, text);
-		if (smaps)
-			text_add(text, "Size:           %8lu kB\nRss:            %8lu kB\n",
-			         (area->end - area->start) / 1024, (area->end - area->start) / 1024);
-	}
-}
-
-u64 memory_mapped_bytes(struct process *p)
-{
-	u64 sum = 0;
-	for (u32 i = 0; i < p->area_count; i++)
-		sum += p->areas[i].end - p->areas[i].start;
-	return sum;
 }

@@ -7,7 +7,8 @@
  *
  * All state that outlives a system call is in the arena: shared memory at a fixed address, so that every
  * process of a box sees the same and a template can be copied whole. Records in it refer to each other by index,
- * never by host pointer. Statics elsewhere: the current task, and scratch that no two calls share.
+ * never by host pointer. Statics elsewhere: the current task, what is of one native process alone
+ * (frames, trampolines), and scratch that no two calls share.
  *
  * Only one task of a box runs at a time (sched.c), so nothing here takes a lock.
  */
@@ -348,11 +349,11 @@ struct answer {
  */
 void ask_lookup(const char *path, bool follow, struct answer *ret);
 void ask_open(const char *path, bool follow, struct answer *ret, int *fd);
-/* The prepared image of a content: a native descriptor, the caller's to close; -1: the content itself will do (or, not
- * `vetted`, has to do). */
-int ask_image(u32 content, bool *vetted);
+/* The prepared image of a content: a native descriptor, the caller's to close, and what jumps it has; -1: the content
+ * itself will do (or, not `vetted`, has to do). */
+int ask_image(u32 content, bool *vetted, struct zvm_jumps *jumps);
 
-/* --- memory.c, for /proc/self/maps and exec --- */
+/* --- maps.c and memory.c, for /proc/self/maps and limits --- */
 void memory_maps_text(struct process *process, struct text *text, bool smaps);
 u64 memory_mapped_bytes(struct process *process);
 /* A private file that has been mapped ends elsewhere now; both page-aligned. */

@@ -35,6 +35,7 @@ static void resume(u64 *save)
 	current_task = next;
 	memory_follow();
 	set_fs_base(task->fs_base);
+	gate_stack_use(task->stack_slot);
 	stack_switch(save, task->saved_stack);
 	/* We have it again, and faults are to arrive on our own stack. */
 	stack_slot_use(task_self()->stack_slot);
@@ -56,6 +57,7 @@ void task_switch(u32 next)
 			return;
 		}
 	}
+	state_keep(task_frame(self));
 	resume(&arena->tasks[self].saved_stack);
 }
 
@@ -64,8 +66,10 @@ void process_first_wait(u32 process)
 {
 	futex_word_wait(&arena->processes[process].token);
 	memory_follow();
-	if (arena->running != current_task)
-		resume(&arena->tasks[current_task].saved_stack);
+	if (arena->running == current_task)
+		return;
+	state_keep(task_frame(current_task));
+	resume(&arena->tasks[current_task].saved_stack);
 }
 
 void task_resume_other(void)
@@ -138,6 +142,7 @@ void task_start(void);
 static frame_t *copy_frame(const struct task *from, u32 slot)
 {
 	frame_t *frame = task_frame(current_task);
+	state_keep(frame);
 	u64 low = (u64)frame, high = stack_slot_at(from->stack_slot) + STACK_SLOT_SIZE;
 	u64 shift = stack_slot_at(slot) - stack_slot_at(from->stack_slot);
 	memcpy((void *)(low + shift), (void *)low, high - low);
@@ -146,6 +151,7 @@ static frame_t *copy_frame(const struct task *from, u32 slot)
 	copy->uc_stack.ss_sp = (void *)stack_slot_at(slot);
 	copy->uc_stack.ss_size = STACK_SLOT_SIZE;
 	copy->uc_stack.ss_flags = 0;
+	copy->uc_link = NULL; /* it leaves through the kernel */
 	return copy;
 }
 

@@ -1,0 +1,43 @@
+/* What a process is told of its address space. Trampolines (jump.c) are no part of that. */
+#include "files.h"
+
+static void maps_line(const struct process *p, const struct area *area, struct text *text)
+{
+	const char *name = "";
+	if (area->name != NO_INDEX)
+		name = string_at(area->name);
+	else if (area->flags & AREA_STACK)
+		name = "[stack]";
+	else if (area->flags & AREA_HEAP)
+		name = "[heap]";
+	char line[128];
+	int n = format(line, sizeof line, "%08lx-%08lx %c%c%c%c %08lx %s %lu ", area->start, area->end,
+	               area->protection & PROT_READ ? 'r' : '-', area->protection & PROT_WRITE ? 'w' : '-',
+	               area->protection & PROT_EXEC ? 'x' : '-', area->flags & AREA_SHARED ? 's' : 'p',
+	               area->inode ? area->offset : 0,
+	               area->flags & AREA_PRIVATE_FILE ? "00:14"
+	               : area->inode                   ? "08:01"
+	                                               : "00:00",
+	               area->inode);
+	(void)p;
+	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
+}
+
+void memory_maps_text(struct process *p, struct text *text, bool smaps)
+{
+	for (u32 i = 0; i < p->area_count; i++) {
+		const struct area *area = &p->areas[i];
+		maps_line(p, area, text);
+		if (smaps)
+			text_add(text, "Size:           %8lu kB\nRss:            %8lu kB\n",
+			         (area->end - area->start) / 1024, (area->end - area->start) / 1024);
+	}
+}
+
+u64 memory_mapped_bytes(struct process *p)
+{
+	u64 sum = 0;
+	for (u32 i = 0; i < p->area_count; i++)
+		sum += p->areas[i].end - p->areas[i].start;
+	return sum;
+}
