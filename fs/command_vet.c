@@ -81,8 +81,9 @@ static void print_file(const struct zvm_vetted_file *f, int width)
 	} else if (f->role == ZVM_VETTED_SCRIPT) {
 		puts("");
 	} else {
-		printf("%7" PRIu64 "K  %3u%%  %5" PRIu64 "  %9" PRIu64 "  %8" PRIu64, f->code_bytes / 1024, percent(f),
-		       f->syscall_sites, sum(f->rewritten), f->unproven);
+		printf("%7" PRIu64 "K  %3u%%  %5" PRIu64 "  %5" PRIu64 "  %9" PRIu64 "  %8" PRIu64,
+		       f->code_bytes / 1024, percent(f), f->syscall_sites, f->syscall_jumps, sum(f->rewritten),
+		       f->unproven);
 		print_counts(f->hazards, 0, "  ");
 		puts(f->unread ? "  too large to be looked into" : "");
 	}
@@ -107,6 +108,7 @@ static struct zvm_vetted_file sum_of(const struct zvm_vetting *v)
 		all.functions += f->functions;
 		all.unreadable += f->unreadable;
 		all.syscall_sites += f->syscall_sites;
+		all.syscall_jumps += f->syscall_jumps;
 		all.unproven += f->unproven;
 		all.missing |= f->missing;
 		for (int h = 0; h < ZVM_HAZARD_COUNT; h++) {
@@ -152,9 +154,9 @@ static void print_vectors(const struct zvm_vetting *v)
 
 static void print_summary(const struct zvm_vetting *v, const struct zvm_vetted_file *all)
 {
-	printf("\n%" PRIu64 " functions read, %u%% of the code; %" PRIu64
-	       " system-call sites, and every call made elsewhere is caught as well.\n",
-	       all->functions, percent(all), all->syscall_sites);
+	printf("\n%" PRIu64 " functions read, %u%% of the code; %" PRIu64 " system-call sites, of which %" PRIu64
+	       " jump to the box's monitor;\nthe others trap, and every call made elsewhere is caught as well.\n",
+	       all->functions, percent(all), all->syscall_sites, all->syscall_jumps);
 	if (all->unreadable)
 		printf("%" PRIu64 " functions could not be read to their end.\n", all->unreadable);
 	if (sum(all->rewritten)) {
@@ -177,8 +179,8 @@ static void print_text(const struct zvm_vetting *v)
 {
 	int width = path_width(v);
 	struct zvm_vetted_file all = sum_of(v);
-	printf("%-11s  %-*s  %8s  %4s  %5s  %9s  %8s  %s\n", "", width, "FILE", "CODE", "READ", "CALLS", "REWRITTEN",
-	       "UNPROVEN", "OTHER HAZARDS");
+	printf("%-11s  %-*s  %8s  %4s  %5s  %5s  %9s  %8s  %s\n", "", width, "FILE", "CODE", "READ", "CALLS", "JUMPS",
+	       "REWRITTEN", "UNPROVEN", "OTHER HAZARDS");
 	for (unsigned i = 0; i < v->count; i++)
 		print_file(&v->files[i], width);
 	print_summary(v, &all);
@@ -224,6 +226,7 @@ static json_t *file_json(const struct zvm_vetted_file *f)
 	                  "decoded_bytes", (json_int_t)f->decoded_bytes, "functions", (json_int_t)f->functions,
 	                  "unreadable_functions", (json_int_t)f->unreadable, "syscall_sites",
 	                  (json_int_t)f->syscall_sites, "vector_instructions", (json_int_t)f->vector_instructions);
+	json_object_set_new(object, "syscall_jumps", json_integer((json_int_t)f->syscall_jumps));
 	json_object_set_new(object, "dispatches", json_boolean(f->dispatches));
 	json_object_set_new(object, "unread", json_boolean(f->unread));
 	json_object_set_new(object, "hazards", counts_json(f->hazards));

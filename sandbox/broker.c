@@ -387,6 +387,7 @@ static int prepare_fd(struct zvm_broker *broker, const struct zvm_digest *digest
 		return r;
 	image->prepared = prepared.fd >= 0;
 	image->unvetted = prepared.unread;
+	image->jumps = prepared.jumps;
 	if (prepared.fd >= 0) {
 		zvm_close_pointer(fd);
 		*fd = prepared.fd;
@@ -435,8 +436,11 @@ static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, con
 	if (prepared.unproven)
 		r = note_unproven(broker, a->dependency.question.path, prepared.unproven);
 	struct zvm_reply reply = {.flags = (prepared.fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
-	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u)};
-	r = r ? r : zvm_packet_send_now(broker->socket, &reply, sizeof reply, NULL, 0, &prepared.fd, prepared.fd >= 0);
+	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u),
+	                          .text_length = prepared.fd >= 0 ? sizeof prepared.jumps : 0};
+	r = r ? r
+	      : zvm_packet_send_now(broker->socket, &reply, sizeof reply, &prepared.jumps, reply.text_length,
+	                            &prepared.fd, prepared.fd >= 0);
 	zvm_close_pointer(&prepared.fd);
 	return r;
 }

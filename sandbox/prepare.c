@@ -1,9 +1,9 @@
 /*
  * Making and keeping prepared images: see prepare.h.
  *
- * What is done to a site is one line of a table, by its kind, and an image is the file with a list of such changes
- * applied. Changes that need room for new code (calls that jump to the monitor instead of trapping) would be further
- * kinds, and their code a further part of the image.
+ * An image is the file with two lists of changes applied: hazards lose a byte, here, and system calls become jumps, in
+ * jumps.c, whose trampolines are a further part of the image. Making one takes some 10 ms a megabyte of code, so it is
+ * done once for each content.
  */
 #include "prepare.h"
 #include <errno.h>
@@ -15,9 +15,10 @@
 #include <unistd.h>
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
+#include "jumps.h"
 #include "plan.h"
-#include "sites.h"
 
+#define PAGE 4096ull
 #define HLT 0xf4
 #define CLI 0xfa
 
@@ -29,30 +30,63 @@ static unsigned char replacement(enum zvm_site_kind kind)
 static void apply(const struct zvm_sites *sites, unsigned char *data)
 {
 	for (size_t i = 0; i < sites->count; i++)
-		if (sites->list[i].proven)
+		if (sites->list[i].proven && sites->list[i].kind != ZVM_SITE_SYSCALL)
 			data[sites->list[i].offset] = replacement(sites->list[i].kind);
 }
 
-static int write_image(const unsigned char *data, size_t size, int *ret)
+static int write_at(int fd, const unsigned char *data, size_t size, uint64_t offset)
 {
-	zvm_autofd int fd = memfd_create("zvm prepared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (fd < 0)
-		return -errno;
 	for (size_t done = 0; done < size;) {
-		ssize_t n = write(fd, data + done, size - done);
+		ssize_t n = pwrite(fd, data + done, size - done, (off_t)(offset + done));
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
 		done += (size_t)n;
 	}
-	/* It goes to a box, perhaps to many: it must not change, whoever owns the monitor there. */
+	return 0;
+}
+
+/* It goes to a box, perhaps to many: it must not change, whoever owns the monitor there. */
+static int seal(int fd, int *ret)
+{
 	char path[48];
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
 		return -errno;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	*ret = open(path, O_RDONLY | O_CLOEXEC);
 	return *ret < 0 ? -errno : 0;
+}
+
+/* In place: the descriptor's file is a copy already. */
+static int rewrite_copy(const struct zvm_elf_bytes *elf, const struct zvm_sites *sites, int fd,
+                        struct zvm_jump_area *area)
+{
+	unsigned char *copy = mmap(NULL, elf->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (copy == MAP_FAILED)
+		return -errno;
+	apply(sites, copy);
+	int r = zvm_jumps_make(elf, sites, copy, area);
+	munmap(copy, elf->size);
+	return r;
+}
+
+/* There is something to rewrite, or at least a system call that perhaps can be. */
+static int rewrite(const struct zvm_elf_bytes *elf, const struct zvm_sites *sites, struct zvm_prepared *ret)
+{
+	struct zvm_jump_area area = {0};
+	zvm_autofd int fd = memfd_create("zvm prepared", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r = fd < 0 ? -errno : write_at(fd, elf->data, elf->size, 0);
+	r = r ? r : rewrite_copy(elf, sites, fd, &area);
+	struct zvm_jumps jumps = {(elf->size + PAGE - 1) / PAGE * PAGE, area.size, area.reach};
+	if (r == 0 && area.size) {
+		ret->jumps = jumps;
+		r = write_at(fd, area.bytes, area.size, jumps.offset);
+	}
+	if (r == 0 && (ret->sites || area.size))
+		r = seal(fd, &ret->fd);
+	zvm_jumps_free(&area);
+	return r;
 }
 
 static int prepare_code(const struct zvm_image *image, unsigned char *data, size_t size, struct zvm_prepared *ret)
@@ -66,13 +100,11 @@ static int prepare_code(const struct zvm_image *image, unsigned char *data, size
 	}
 	if (r)
 		return r;
-	for (int kind = 0; kind < ZVM_SITE_HALT; kind++)
+	for (int kind = 0; kind < ZVM_SITE_HAZARDS; kind++)
 		ret->sites += (uint32_t)sites.proven[kind];
 	ret->unproven = (uint32_t)sites.unproven;
-	if (zvm_sites_any(&sites)) {
-		apply(&sites, data);
-		r = write_image(data, size, &ret->fd);
-	}
+	if (zvm_sites_any(&sites) || sites.proven[ZVM_SITE_SYSCALL])
+		r = rewrite(&elf, &sites, ret);
 	zvm_sites_free(&sites);
 	return r;
 }
@@ -98,18 +130,24 @@ int zvm_prepare(int fd, struct zvm_prepared *ret)
 
 static void encode(const struct zvm_prepared *p, unsigned char note[ZVM_NOTE_SIZE])
 {
-	const uint32_t fields[] = {p->sites, p->unproven, p->unread};
+	const uint32_t fields[] = {p->sites,
+	                           p->unproven,
+	                           p->unread,
+	                           (uint32_t)(p->jumps.offset / PAGE),
+	                           (uint32_t)(p->jumps.size / PAGE),
+	                           (uint32_t)(p->jumps.reach / (int64_t)PAGE)};
 	memset(note, 0, ZVM_NOTE_SIZE);
 	memcpy(note, fields, sizeof fields);
 }
 
 static void decode(const unsigned char note[ZVM_NOTE_SIZE], struct zvm_prepared *p)
 {
-	uint32_t fields[3];
+	uint32_t fields[6];
 	memcpy(fields, note, sizeof fields);
 	p->sites = fields[0];
 	p->unproven = fields[1];
 	p->unread = fields[2] != 0;
+	p->jumps = (struct zvm_jumps){fields[3] * PAGE, fields[4] * PAGE, (int32_t)fields[5] * (int64_t)PAGE};
 }
 
 int zvm_prepared_find(const struct zvm_contents *contents, const struct zvm_digest *source, struct zvm_prepared *ret)
@@ -120,7 +158,7 @@ int zvm_prepared_find(const struct zvm_contents *contents, const struct zvm_dige
 	    contents->find_derived(contents->context, ZVM_PREPARED_NAME, source, note, &ret->fd))
 		return -ENOENT;
 	decode(note, ret);
-	if ((ret->sites > 0) == (ret->fd >= 0))
+	if ((ret->sites || ret->jumps.size) == (ret->fd >= 0))
 		return 0;
 	zvm_close_pointer(&ret->fd); /* a note that contradicts itself */
 	ret->fd = -1;

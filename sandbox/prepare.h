@@ -1,10 +1,12 @@
 /*
  * Prepared images: an ELF file as guests map it executable, without the instructions that tell one machine or moment
- * from another.
+ * from another, and with jumps in place of system calls.
  *
  * At each proven site (sites.h) the byte 0f is f4 instead: `hlt`, which raises a general protection fault. The monitor
- * answers it, told by the bytes that remain which instruction it was. Nothing else differs, and a guest that reads the
- * file gets the file. A true hlt that would look like such a site is made a `cli`, which faults in just the same way.
+ * answers it, told by the bytes that remain which instruction it was. A true hlt that would look like such a site is
+ * made a `cli`, which faults in just the same way. System calls with room for it are jumps (jumps.h), whose trampolines
+ * follow the file's own bytes from the next page on. Nothing else differs, and a guest that reads the file gets the
+ * file.
  *
  * An image depends on the content alone, so it is kept by content and shared (zvm_contents). Where there is nothing to
  * rewrite there is no image: the file itself is mapped.
@@ -13,15 +15,17 @@
 #define ZVM_PREPARE_H
 
 #include <zvm/view.h>
+#include "protocol.h"
 
 /* Under which name images are kept. Change it whenever the same content would be prepared differently. */
-#define ZVM_PREPARED_NAME "prepared 1"
+#define ZVM_PREPARED_NAME "prepared 2"
 
 struct zvm_prepared {
 	int fd;            /* of the image, owned; -1: map the file itself */
-	uint32_t sites;    /* rewritten */
+	uint32_t sites;    /* taken away */
 	uint32_t unproven; /* left as they are */
 	bool unread;       /* no ELF file, or too large a one: nothing is known of it */
+	struct zvm_jumps jumps;
 };
 
 /* Makes the image of an open file. 0; a file that cannot be read as code is `unread`, not an error. -errno: trouble. */

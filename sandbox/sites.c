@@ -1,5 +1,5 @@
 /*
- * Which bytes are instructions that tell one machine or moment from another?
+ * Which bytes are instructions that tell one machine or moment from another, and which are system calls?
  *
  * First by raw bytes: the places in executable memory that look like one (candidates). Three of four are the insides
  * of other instructions, or data, and changing data breaks programs. So each must be proven: there must be a way to it,
@@ -15,6 +15,9 @@
  *
  *   3. What lies between functions and was not reached is read from end to end. If everything decodes, nothing is
  *      privileged and no branch leads between two boundaries, that refutes; but it proves nothing.
+ *
+ * System calls are looked for as long as it is cheap: they trap where they are not rewritten, so no gap is read for
+ * their sake.
  *
  * What is neither proven nor refuted stays as it is, and is counted. (To believe everything that decodes would prove
  * nothing more in the 2,900 ELF files of a large Debian.)
@@ -84,6 +87,7 @@ static int kind_of_tail(const unsigned char *tail, uint64_t left)
 		return -1;
 	switch (tail[0]) {
 	case 0xa2: return ZVM_SITE_CPUID;
+	case 0x05: return ZVM_SITE_SYSCALL;
 	case 0x31: return ZVM_SITE_RDTSC;
 	case 0x33: return ZVM_SITE_RDPMC;
 	case 0x03: return left < 2 || tail[1] < 0xc0 ? -1 : ZVM_SITE_LSL;
@@ -132,7 +136,7 @@ static void scan(struct search *s, const struct stretch *x)
 		int kind = kind_of_tail(data + at + 1, high - at - 1);
 		bool halt = data[at] == 0xf4, within = at >= x->offset && at < x->offset + x->size;
 		struct candidate c = {.address = x->address + (at - x->offset), .offset = at};
-		if (kind < 0 || (halt && !within))
+		if (kind < 0 || (halt && (!within || kind == ZVM_SITE_SYSCALL)))
 			continue;
 		c.kind = halt ? ZVM_SITE_HALT : (enum zvm_site_kind)kind;
 		c.verdict = within ? OPEN : UNPROVEN;
@@ -176,10 +180,10 @@ static void find_candidates(struct search *s)
 		qsort(s->candidates, s->count, sizeof *s->candidates, compare_candidates);
 }
 
-static bool any_open(const struct search *s, uint64_t start, uint64_t end, bool count_halts)
+static bool any_open(const struct search *s, uint64_t start, uint64_t end, bool hazards_only)
 {
 	for (size_t i = candidate_from(s, start); i < s->count && s->candidates[i].address < end; i++)
-		if (s->candidates[i].verdict == OPEN && (count_halts || s->candidates[i].kind != ZVM_SITE_HALT))
+		if (s->candidates[i].verdict == OPEN && (!hazards_only || s->candidates[i].kind < ZVM_SITE_HAZARDS))
 			return true;
 	return false;
 }
@@ -250,6 +254,7 @@ static int kind_of_instruction(const ZydisDecodedInstruction *i)
 	case ZYDIS_MNEMONIC_RDPRU: return ZVM_SITE_RDPRU;
 	case ZYDIS_MNEMONIC_RDPMC: return ZVM_SITE_RDPMC;
 	case ZYDIS_MNEMONIC_LSL: return ZVM_SITE_LSL;
+	case ZYDIS_MNEMONIC_SYSCALL: return ZVM_SITE_SYSCALL;
 	case ZYDIS_MNEMONIC_HLT: return ZVM_SITE_HALT;
 	default: return -1;
 	}
@@ -393,7 +398,7 @@ static void read_function(struct search *s, size_t index)
 	s->believed[index] = believed;
 	if (!believed) {
 		disbelieve(s, start, end);
-	} else if (any_open(s, start, end, true)) {
+	} else if (any_open(s, start, end, false)) {
 		reach(s, index, start);
 		judge(s, start, end);
 	}
@@ -444,7 +449,7 @@ static void enter_function(struct search *s, uint64_t at)
 {
 	size_t index = zvm_function_before(&s->functions, at);
 	if (index == SIZE_MAX || at >= s->ends[index] || !s->believed[index] ||
-	    !any_open(s, s->functions.list[index].start, s->ends[index], true) || mark_at(s, at) == REACHED)
+	    !any_open(s, s->functions.list[index].start, s->ends[index], false) || mark_at(s, at) == REACHED)
 		return;
 	reach(s, index, at);
 	judge(s, s->functions.list[index].start, s->ends[index]);
@@ -526,7 +531,7 @@ static void judge_gap(struct search *s, const struct gap *gap)
 {
 	if (!s->gap_bad[gap->index])
 		judge(s, gap->start, gap->end);
-	if (!any_open(s, gap->start, gap->end, false))
+	if (!any_open(s, gap->start, gap->end, true))
 		return;
 	if (s->gap_bad[gap->index] || !sweep(s, gap))
 		disbelieve(s, gap->start, gap->end);
@@ -580,7 +585,7 @@ static int prove(struct search *s)
 	s->budget = DECODED_MAX;
 	read_functions_of_candidates(s);
 	give_up_outside_code(s);
-	if (!s->error && any_open(s, 0, UINT64_MAX, false))
+	if (!s->error && any_open(s, 0, UINT64_MAX, true))
 		read_gaps(s);
 	return s->error;
 }
@@ -602,10 +607,22 @@ static void add_site(struct zvm_sites *ret, const struct zvm_site *site)
 	if (site->proven)
 		ret->proven[site->kind]++;
 	else
-		ret->unproven += site->kind != ZVM_SITE_HALT;
+		ret->unproven += site->kind < ZVM_SITE_HAZARDS;
 }
 
-static int collect(const struct search *s, struct zvm_sites *ret)
+/* What room there is around a system call: the instructions beside it, as far as they are reached too. */
+static void note_neighbours(struct search *s, uint64_t address, struct zvm_site *site)
+{
+	const struct stretch *x = stretch_of(s, address);
+	uint64_t at = address - x->address, length = 1;
+	while (length < at && length < INSTRUCTION_MAX && x->marks[at - length] == INSIDE)
+		length++;
+	if (length <= at && x->marks[at - length] == REACHED)
+		site->before = (unsigned char)length;
+	site->followed = at + 2 < x->size && x->marks[at + 2] == REACHED;
+}
+
+static int collect(struct search *s, struct zvm_sites *ret)
 {
 	size_t n = 0;
 	ret->list = calloc(s->count + 1, sizeof *ret->list);
@@ -614,8 +631,12 @@ static int collect(const struct search *s, struct zvm_sites *ret)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->count; i++) {
 		const struct candidate *c = &s->candidates[i];
-		if (c->verdict != REFUTED)
-			all[n++] = (struct zvm_site){c->offset, c->kind, c->verdict == PROVEN};
+		if (c->verdict == REFUTED)
+			continue;
+		all[n] = (struct zvm_site){.offset = c->offset, .kind = c->kind, .proven = c->verdict == PROVEN};
+		if (c->kind == ZVM_SITE_SYSCALL && c->verdict == PROVEN)
+			note_neighbours(s, c->address, &all[n]);
+		n++;
 	}
 	qsort(all, n, sizeof *all, compare_sites);
 	for (size_t i = 0; i < n; i++)
@@ -654,7 +675,7 @@ void zvm_sites_free(struct zvm_sites *sites)
 
 bool zvm_sites_any(const struct zvm_sites *sites)
 {
-	for (int kind = 0; kind < ZVM_SITE_HALT; kind++)
+	for (int kind = 0; kind < ZVM_SITE_HAZARDS; kind++)
 		if (sites->proven[kind])
 			return true;
 	return false;
@@ -663,10 +684,10 @@ bool zvm_sites_any(const struct zvm_sites *sites)
 const char *zvm_site_name(enum zvm_site_kind kind)
 {
 	static const char *const names[ZVM_SITE_KINDS] = {
-	        [ZVM_SITE_CPUID] = "cpuid",   [ZVM_SITE_RDTSC] = "rdtsc",   [ZVM_SITE_RDTSCP] = "rdtscp",
-	        [ZVM_SITE_RDRAND] = "rdrand", [ZVM_SITE_RDSEED] = "rdseed", [ZVM_SITE_RDPID] = "rdpid",
-	        [ZVM_SITE_XGETBV] = "xgetbv", [ZVM_SITE_RDPRU] = "rdpru",   [ZVM_SITE_RDPMC] = "rdpmc",
-	        [ZVM_SITE_LSL] = "lsl",       [ZVM_SITE_HALT] = "hlt",
+	        [ZVM_SITE_CPUID] = "cpuid",   [ZVM_SITE_RDTSC] = "rdtsc",     [ZVM_SITE_RDTSCP] = "rdtscp",
+	        [ZVM_SITE_RDRAND] = "rdrand", [ZVM_SITE_RDSEED] = "rdseed",   [ZVM_SITE_RDPID] = "rdpid",
+	        [ZVM_SITE_XGETBV] = "xgetbv", [ZVM_SITE_RDPRU] = "rdpru",     [ZVM_SITE_RDPMC] = "rdpmc",
+	        [ZVM_SITE_LSL] = "lsl",       [ZVM_SITE_SYSCALL] = "syscall", [ZVM_SITE_HALT] = "hlt",
 	};
 	return names[kind];
 }

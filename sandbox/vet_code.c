@@ -4,7 +4,10 @@
 #include "vet_code.h"
 #include <errno.h>
 #include <sys/mman.h>
-#include "sites.h"
+#include <stdlib.h>
+#include <string.h>
+#include <zvm/cleanup.h>
+#include "jumps.h"
 
 static int hazard_of(const ZydisDecodedInstruction *i)
 {
@@ -99,9 +102,22 @@ static enum zvm_hazard hazard_of_site(enum zvm_site_kind kind)
 	        [ZVM_SITE_RDSEED] = ZVM_HAZARD_RDSEED, [ZVM_SITE_RDPID] = ZVM_HAZARD_RDPID,
 	        [ZVM_SITE_XGETBV] = ZVM_HAZARD_XGETBV, [ZVM_SITE_RDPRU] = ZVM_HAZARD_RDPRU,
 	        [ZVM_SITE_RDPMC] = ZVM_HAZARD_RDPMC,   [ZVM_SITE_LSL] = ZVM_HAZARD_LSL,
-	        [ZVM_SITE_HALT] = ZVM_HAZARD_COUNT,
+	        [ZVM_SITE_SYSCALL] = ZVM_HAZARD_COUNT, [ZVM_SITE_HALT] = ZVM_HAZARD_COUNT,
 	};
 	return hazards[kind];
+}
+
+static int count_jumps(const struct zvm_elf_bytes *elf, const struct zvm_sites *sites, struct zvm_vetted_file *ret)
+{
+	struct zvm_jump_area area;
+	zvm_autofree unsigned char *copy = malloc(elf->size ? elf->size : 1);
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, elf->data, elf->size);
+	int r = zvm_jumps_make(elf, sites, copy, &area);
+	ret->syscall_jumps = area.rewritten;
+	zvm_jumps_free(&area);
+	return r;
 }
 
 static int count_sites(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *ret)
@@ -124,8 +140,9 @@ static int count_sites(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *
 		else if (ret->unproven++ < ZVM_VETTED_PLACES_MAX)
 			ret->places[ret->unproven - 1] = (struct zvm_vetted_place){s->offset, hazard};
 	}
+	r = count_jumps(elf, &sites, ret);
 	zvm_sites_free(&sites);
-	return 0;
+	return r;
 }
 
 int zvm_vet_code(const struct zvm_elf_bytes *elf, struct zvm_vetted_file *ret)

@@ -56,6 +56,7 @@ struct zvm_vetted_file {
 	uint64_t functions;
 	uint64_t unreadable; /* functions that did not decode to their end */
 	uint64_t syscall_sites;
+	uint64_t syscall_jumps;       /* of these, what is rewritten to jump to the monitor; the others trap */
 	uint64_t vector_instructions; /* VEX or EVEX: beyond x86-64-v2, to be reached only after asking cpuid */
 	uint64_t hazards[ZVM_HAZARD_COUNT];
 	uint64_t rewritten[ZVM_HAZARD_COUNT]; /* of these, what is taken away when it is mapped into a box */

@@ -1,6 +1,7 @@
 /*
- * Any bytes as an ELF file that a guest maps executable: nothing is read or changed outside of it, only escape bytes in
- * executable pages change, and the same file gives the same image; and counting is as safe.
+ * Any bytes as an ELF file that a guest maps executable: nothing is read or changed outside of it, jumps can be undone,
+ * and then only escape bytes in executable pages have changed; the same file gives the same image; and counting is as
+ * safe.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "prepare.h"
 #include "sites.h"
 #include "vet_code.h"
+#include "../unit/undo.h"
 
 static int in_executable_page(const struct zvm_image *image, uint64_t offset)
 {
@@ -34,7 +36,7 @@ static void check(const struct zvm_image *image, const uint8_t *data, size_t siz
 		require(!i || sites->list[i - 1].offset < s->offset);
 		require(data[s->offset] == (s->kind == ZVM_SITE_HALT ? 0xf4 : 0x0f));
 		proven += s->proven;
-		unproven += !s->proven && s->kind != ZVM_SITE_HALT;
+		unproven += !s->proven && s->kind < ZVM_SITE_HAZARDS;
 	}
 	for (int kind = 0; kind < ZVM_SITE_KINDS; kind++)
 		sum += sites->proven[kind];
@@ -44,16 +46,23 @@ static void check(const struct zvm_image *image, const uint8_t *data, size_t siz
 static void check_image(int fd, const uint8_t *data, size_t size)
 {
 	struct zvm_prepared prepared;
+	struct zvm_image plan;
 	struct stat st;
+	char interpreter[ZVM_PATH_MAX];
+	const char *reason;
 	uint32_t changed = 0;
 	require(zvm_prepare(fd, &prepared) == 0);
 	require(!prepared.unread || (prepared.fd < 0 && !prepared.sites && !prepared.unproven));
-	require(!prepared.sites || prepared.fd >= 0);
+	require((prepared.sites || prepared.jumps.size) == (prepared.fd >= 0));
 	if (prepared.fd < 0)
 		return;
-	uint8_t *bytes = malloc(size);
-	require(bytes && fstat(prepared.fd, &st) == 0 && (size_t)st.st_size == size);
-	require(pread(prepared.fd, bytes, size, 0) == (ssize_t)size);
+	size_t whole = prepared.jumps.size ? prepared.jumps.offset + prepared.jumps.size : size;
+	uint8_t *bytes = malloc(whole);
+	require(bytes && fstat(prepared.fd, &st) == 0 && (size_t)st.st_size == whole);
+	require(pread(prepared.fd, bytes, whole, 0) == (ssize_t)whole);
+	require(zvm_plan_library(fd, &plan, interpreter, &reason) == 0);
+	struct undo undo = {.plan = &plan, .jumps = &prepared.jumps, .original = data, .image = bytes, .size = size};
+	require(undo_jumps(&undo) == NULL);
 	for (size_t i = 0; i < size; i++) {
 		changed += data[i] == 0x0f && bytes[i] == 0xf4;
 		require(bytes[i] == data[i] || (data[i] == 0x0f && bytes[i] == 0xf4) ||

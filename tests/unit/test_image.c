@@ -123,17 +123,17 @@ static void put(const char *name, const char *text)
 	close(fd);
 }
 
-/* In how many bytes two files of one size differ. */
+/* In how many bytes a file and its image differ, which may go on behind it. */
 static size_t differences(int a, int b)
 {
 	struct stat x, y;
 	size_t n = 0;
 	assert_int_equal(fstat(a, &x) | fstat(b, &y), 0);
-	assert_int_equal(x.st_size, y.st_size);
-	zvm_autofree unsigned char *first = malloc((size_t)x.st_size), *second = malloc((size_t)x.st_size);
-	assert_int_equal(pread(a, first, (size_t)x.st_size, 0), x.st_size);
-	assert_int_equal(pread(b, second, (size_t)x.st_size, 0), x.st_size);
-	for (off_t i = 0; i < x.st_size; i++)
+	off_t size = x.st_size < y.st_size ? x.st_size : y.st_size;
+	zvm_autofree unsigned char *first = malloc((size_t)size), *second = malloc((size_t)size);
+	assert_int_equal(pread(a, first, (size_t)size, 0), size);
+	assert_int_equal(pread(b, second, (size_t)size, 0), size);
+	for (off_t i = 0; i < size; i++)
 		n += first[i] != second[i];
 	return n;
 }

@@ -24,98 +24,8 @@
 #include "plan.h"
 #include "prepare.h"
 #include "sites.h"
-
-/* --- made-up files --- */
-
-#define CODE_AT 0x1000u
-#define CODE_ROOM 0x1000u
-#define SYMBOLS_MAX 32
-#define SECTIONS 4
-
-struct file {
-	Elf64_Ehdr header;
-	Elf64_Phdr program;
-	Elf64_Shdr sections[SECTIONS];
-	Elf64_Sym symbols[SYMBOLS_MAX];
-	char names[16];
-};
-
-/* A program of one segment, all of it text; its functions are known by their symbols. */
-struct maker {
-	struct file f;
-	unsigned char code[CODE_ROOM];
-	size_t size, symbols;
-};
-
-static void start(struct maker *m)
-{
-	memset(m, 0, sizeof *m);
-	m->f.header = (Elf64_Ehdr){.e_ident = ELFMAG,
-	                           .e_type = ET_DYN,
-	                           .e_machine = EM_X86_64,
-	                           .e_version = EV_CURRENT,
-	                           .e_phoff = offsetof(struct file, program),
-	                           .e_shoff = offsetof(struct file, sections),
-	                           .e_ehsize = sizeof(Elf64_Ehdr),
-	                           .e_phentsize = sizeof(Elf64_Phdr),
-	                           .e_phnum = 1,
-	                           .e_shentsize = sizeof(Elf64_Shdr),
-	                           .e_shnum = SECTIONS,
-	                           .e_shstrndx = 3};
-	memcpy(m->f.header.e_ident + EI_CLASS, (unsigned char[]){ELFCLASS64, ELFDATA2LSB, EV_CURRENT}, 3);
-	m->f.sections[1] = (Elf64_Shdr){.sh_type = SHT_PROGBITS,
-	                                .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
-	                                .sh_addr = CODE_AT,
-	                                .sh_offset = CODE_AT,
-	                                .sh_size = CODE_ROOM};
-	m->f.sections[2] = (Elf64_Shdr){
-	        .sh_type = SHT_SYMTAB, .sh_offset = offsetof(struct file, symbols), .sh_entsize = sizeof(Elf64_Sym)};
-	m->f.sections[3] = (Elf64_Shdr){
-	        .sh_type = SHT_STRTAB, .sh_offset = offsetof(struct file, names), .sh_size = sizeof m->f.names};
-}
-
-/* Code that no table mentions. */
-static void add(struct maker *m, const void *code, size_t size)
-{
-	memcpy(m->code + m->size, code, size);
-	m->size += size;
-}
-
-static void add_function(struct maker *m, const void *code, size_t size)
-{
-	m->f.symbols[m->symbols++] =
-	        (Elf64_Sym){.st_info = STT_FUNC, .st_shndx = 1, .st_value = CODE_AT + m->size, .st_size = size};
-	add(m, code, size);
-}
-
-#define CODE(m, ...) add(m, (const unsigned char[]){__VA_ARGS__}, sizeof(unsigned char[]){__VA_ARGS__})
-#define FUNCTION(m, ...) add_function(m, (const unsigned char[]){__VA_ARGS__}, sizeof(unsigned char[]){__VA_ARGS__})
-
-static int write_file(struct maker *m)
-{
-	int fd = memfd_create("elf", MFD_CLOEXEC);
-	assert_true(fd >= 0);
-	m->f.program = (Elf64_Phdr){.p_type = PT_LOAD,
-	                            .p_flags = PF_R | PF_X,
-	                            .p_vaddr = CODE_AT,
-	                            .p_offset = CODE_AT,
-	                            .p_filesz = m->size,
-	                            .p_memsz = m->size,
-	                            .p_align = 4096};
-	m->f.sections[2].sh_size = m->symbols * sizeof(Elf64_Sym);
-	assert_int_equal(pwrite(fd, &m->f, sizeof m->f, 0), sizeof m->f);
-	assert_int_equal(pwrite(fd, m->code, m->size, CODE_AT), m->size);
-	return fd;
-}
-
-static struct zvm_prepared prepare(struct maker *m)
-{
-	struct zvm_prepared prepared;
-	zvm_autofd int fd = write_file(m);
-	assert_int_equal(zvm_prepare(fd, &prepared), 0);
-	assert_false(prepared.unread);
-	return prepared;
-}
+#include "maker.h"
+#include "undo.h"
 
 /* The image's code is `expected`, and nothing else of the file has changed. */
 static void assert_image(struct maker *m, struct zvm_prepared *p, const unsigned char *expected)
@@ -124,7 +34,7 @@ static void assert_image(struct maker *m, struct zvm_prepared *p, const unsigned
 	zvm_autofd int fd = write_file(m);
 	ssize_t size = pread(fd, original, sizeof original, 0);
 	assert_true(p->fd >= 0);
-	assert_int_equal(pread(p->fd, image, sizeof image, 0), size);
+	assert_int_equal(pread(p->fd, image, (size_t)size, 0), size);
 	assert_memory_equal(original, image, CODE_AT);
 	assert_memory_equal(image + CODE_AT, expected, m->size);
 	zvm_close_pointer(&p->fd);
@@ -417,8 +327,17 @@ static bool decodes_as(const unsigned char *code, size_t left, enum zvm_site_kin
 	       (kind == ZVM_SITE_RDPID && i.mnemonic == ZYDIS_MNEMONIC_RDSEED); /* without its prefix */
 }
 
-/* Every byte that differs is a proven site, every proven site differs, and in the way that its kind says. */
-static void account(const char *path, struct zvm_sites *sites)
+static void next_hazard(const struct zvm_sites *sites, size_t *at)
+{
+	while (*at < sites->count && (!sites->list[*at].proven || sites->list[*at].kind == ZVM_SITE_SYSCALL))
+		(*at)++;
+}
+
+/*
+ * The jumps can be undone; then every byte that differs is a proven hazard, every proven hazard differs, and in the way
+ * that its kind says.
+ */
+static void account(const char *path, struct zvm_sites *sites, struct undo *undo)
 {
 	struct zvm_image plan;
 	char interpreter[ZVM_PATH_MAX];
@@ -433,16 +352,21 @@ static void account(const char *path, struct zvm_sites *sites)
 	struct zvm_elf_bytes elf = {original, size, &plan};
 	assert_int_equal(zvm_sites_find(&elf, sites), 0);
 	assert_int_equal(zvm_prepare(fd, &prepared), 0);
-	assert_int_equal(prepared.fd >= 0, zvm_sites_any(sites));
+	*undo = (struct undo){.plan = &plan, .jumps = &prepared.jumps, .original = original, .size = size};
+	assert_int_equal(prepared.fd >= 0, zvm_sites_any(sites) || prepared.jumps.size);
 	if (prepared.fd < 0)
 		return;
 	assert_int_equal(zvm_elf_read(prepared.fd, &image, &image_size), 0);
-	assert_int_equal(image_size, size);
+	assert_int_equal(image_size, prepared.jumps.size ? prepared.jumps.offset + prepared.jumps.size : size);
+	undo->image = image;
+	const char *wrong = undo_jumps(undo);
+	if (wrong)
+		fail_msg("%s: %s", path, wrong);
+	assert_true(undo->backward + undo->forward <= sites->proven[ZVM_SITE_SYSCALL]);
 	for (size_t at = 0; at < size; at++) {
 		if (original[at] == image[at])
 			continue;
-		while (next < sites->count && !sites->list[next].proven)
-			next++;
+		next_hazard(sites, &next);
 		if (next == sites->count || sites->list[next].offset != at)
 			fail_msg("%s: byte %#zx has changed, and is no site", path, at);
 		bool halt = sites->list[next].kind == ZVM_SITE_HALT;
@@ -451,8 +375,7 @@ static void account(const char *path, struct zvm_sites *sites)
 		assert_true(decodes_as(original + at, size - at, sites->list[next].kind));
 		next++;
 	}
-	while (next < sites->count && !sites->list[next].proven)
-		next++;
+	next_hazard(sites, &next);
 	assert_int_equal(next, sites->count);
 	zvm_close_pointer(&prepared.fd);
 }
@@ -460,20 +383,27 @@ static void account(const char *path, struct zvm_sites *sites)
 static size_t all_sites(const struct zvm_sites *sites)
 {
 	size_t sum = 0;
-	for (int kind = 0; kind < ZVM_SITE_HALT; kind++)
+	for (int kind = 0; kind < ZVM_SITE_HAZARDS; kind++)
 		sum += sites->proven[kind];
 	return sum;
 }
 
-/* `least`: what every version of it that we know has. */
-static void library(const char *pattern, enum zvm_site_kind kind, size_t least, size_t unproven_most)
+/* `least`, and `jumps`: what every version of it that we know has. */
+static void library(const char *pattern, enum zvm_site_kind kind, size_t least, size_t unproven_most, size_t jumps)
 {
+	struct undo undo;
 	glob_t found;
 	struct zvm_sites sites;
 	if (glob(pattern, 0, NULL, &found))
 		fail_msg("%s is not there", pattern);
-	account(found.gl_pathv[0], &sites);
-	print_message("# %s: %zu sites, %zu unproven\n", found.gl_pathv[0], all_sites(&sites), sites.unproven);
+	account(found.gl_pathv[0], &sites, &undo);
+	print_message(
+	        "# %s: %zu sites, %zu unproven; of %zu system calls %zu jump over what is before, %zu over what is "
+	        "behind\n",
+	        found.gl_pathv[0], all_sites(&sites), sites.unproven, sites.proven[ZVM_SITE_SYSCALL], undo.backward,
+	        undo.forward);
+	if (undo.backward + undo.forward < jumps)
+		fail_msg("%s has %zu jumps", pattern, undo.backward + undo.forward);
 	if (sites.proven[kind] < least)
 		fail_msg("%s has %zu %s", pattern, sites.proven[kind], zvm_site_name(kind));
 	assert_true(sites.unproven <= unproven_most);
@@ -484,13 +414,13 @@ static void library(const char *pattern, enum zvm_site_kind kind, size_t least, 
 static void only_proven_sites_of_real_libraries_change(void **state)
 {
 	(void)state;
-	library("/lib*/x86_64-linux-gnu/libc.so.6", ZVM_SITE_RDTSC, 1, 0);
-	library("/lib64/ld-linux-x86-64.so.2", ZVM_SITE_CPUID, 20, 0);
-	library("/usr/lib/x86_64-linux-gnu/libcrypto.so.3", ZVM_SITE_CPUID, 4,
-	        40); /* tables of curves lie in its text */
-	library("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", ZVM_SITE_RDRAND, 1, 0);
-	library("/usr/bin/python3", ZVM_SITE_CPUID, 0, 0);
-	library("/bin/busybox", ZVM_SITE_CPUID, 10, 10);
+	library("/lib*/x86_64-linux-gnu/libc.so.6", ZVM_SITE_RDTSC, 1, 0, 400);
+	library("/lib64/ld-linux-x86-64.so.2", ZVM_SITE_CPUID, 20, 0, 30);
+	library("/usr/lib/x86_64-linux-gnu/libcrypto.so.3", ZVM_SITE_CPUID, 4, 40,
+	        0); /* tables of curves lie in its text */
+	library("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", ZVM_SITE_RDRAND, 1, 0, 0);
+	library("/usr/bin/python3", ZVM_SITE_CPUID, 0, 0, 0);
+	library("/bin/busybox", ZVM_SITE_CPUID, 10, 10, 200);
 }
 
 /* --- keeping --- */

@@ -1,0 +1,2 @@
+/* static */
+#include "jumps.c"
