@@ -151,15 +151,23 @@ static int check_version(int directory, const char *path, char **ret_reason)
 	return refuse(ret_reason, -EPROTO, "the store %s was written by a newer zvm; use that, or another store", path);
 }
 
+/* A room that a power loss took is made anew: all in it can be computed again. */
 static int open_room(const struct zvm_store *store, const char *name, int *ret)
 {
 	*ret = openat(store->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret < 0 && errno == ENOENT && !(store->flags & ZVM_STORE_READONLY) &&
+	    (mkdirat(store->directory, name, 0700) == 0 || errno == EEXIST))
+		*ret = openat(store->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return *ret < 0 ? -errno : 0;
 }
 
 static int open_rooms(struct zvm_store *store)
 {
-	int r = open_room(store, "objects", &store->objects);
+	zvm_autofd int tables = -1;
+	int r = open_room(store, "stat", &tables);
+	if (r == -ENOENT && store->flags & ZVM_STORE_READONLY) /* that one can be done without */
+		r = 0;
+	r = r ? r : open_room(store, "objects", &store->objects);
 	r = r ? r : open_room(store, "records", &store->records);
 	r = r ? r : open_room(store, "tmp", &store->tmp);
 	if (r == 0) {
@@ -627,12 +635,17 @@ bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest)
 void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest, const char *why)
 {
 	struct object_name name = name_of(digest);
-	char aside[ZVM_DIGEST_TEXT + 16];
+	char aside[ZVM_DIGEST_TEXT + 64];
 	atomic_fetch_add(&store->counters.condemned, 1);
 	syslog(LOG_WARNING, "object %s is set aside: %s", name.text + 3, why);
 	if (store->flags & ZVM_STORE_READONLY)
 		return;
 	snprintf(aside, sizeof aside, "condemned-%s", name.text + 3);
+	if (renameat(store->objects, name.text, store->tmp, aside) == 0 || errno == ENOENT)
+		return;
+	/* A directory cannot take a file's name, nor the other way. */
+	snprintf(aside, sizeof aside, "condemned-%s-%d-%lu", name.text + 3, (int)getpid(),
+	         (unsigned long)atomic_load(&store->counters.condemned));
 	if (renameat(store->objects, name.text, store->tmp, aside) < 0)
 		unlinkat(store->objects, name.text, 0);
 }

@@ -179,6 +179,19 @@ static void a_store_whose_making_was_interrupted_is_finished(void **state)
 	}
 }
 
+static void a_room_that_is_missing_is_made_anew(void **state)
+{
+	static const char *const rooms[] = {"objects", "records", "stat", "tmp"};
+	struct zvm_digest digest;
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(rmdir(in_scratch("store/%s", rooms[i])), 0);
+		reopen();
+		assert_int_equal(access(in_scratch("store/%s", rooms[i]), F_OK), 0);
+	}
+	assert_int_equal(zvm_store_put(store, "x", 1, &digest), 0);
+}
+
 static void many_may_make_the_same_store_at_once(void **state)
 {
 	pid_t children[8];
@@ -235,6 +248,7 @@ int main(void)
 	        WITH_STORE(a_relative_path_is_taken_from_where_we_are),
 	        WITH_STORE(a_read_only_store_is_looked_at_and_never_written),
 	        WITH_STORE(a_store_whose_making_was_interrupted_is_finished),
+	        WITH_STORE(a_room_that_is_missing_is_made_anew),
 	        WITH_STORE(many_may_make_the_same_store_at_once),
 	        WITH_STORE(the_default_path_is_the_users_cache),
 	};
