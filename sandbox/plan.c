@@ -84,14 +84,30 @@ static int add_segment(const GElf_Phdr *p, uint64_t file_size, struct zvm_image 
 	return 0;
 }
 
+/* All of these bytes, which the file has: -ENODATA if it does not any more. */
+static int read_bytes(int fd, void *to, size_t size, uint64_t offset)
+{
+	for (size_t done = 0; done < size;) {
+		ssize_t n = pread(fd, (char *)to + done, size - done, (off_t)(offset + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -ENODATA;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
 static int read_interpreter(int fd, const GElf_Phdr *p, uint64_t file_size, char interpreter[ZVM_PATH_MAX],
                             const char **reason)
 {
 	if (*interpreter || p->p_filesz < 2 || p->p_filesz > ZVM_PATH_MAX || p->p_offset > file_size ||
 	    p->p_filesz > file_size - p->p_offset)
 		return refuse(reason, "its interpreter's name is damaged");
-	if (pread(fd, interpreter, p->p_filesz, (off_t)p->p_offset) != (ssize_t)p->p_filesz ||
-	    interpreter[p->p_filesz - 1])
+	int r = read_bytes(fd, interpreter, p->p_filesz, p->p_offset);
+	if (r)
+		return r;
+	if (interpreter[p->p_filesz - 1])
 		return refuse(reason, "its interpreter's name is damaged");
 	return *interpreter == '/' ? 0 : refuse(reason, "its interpreter is not an absolute path");
 }
@@ -169,9 +185,11 @@ struct headers {
 static int copy_headers(int fd, const Elf64_Ehdr *header, uint64_t file_size, struct headers *ret, const char **reason)
 {
 	size_t size = header->e_phnum * sizeof(Elf64_Phdr);
-	if (header->e_phoff > file_size || size > file_size - header->e_phoff ||
-	    pread(fd, ret->program, size, (off_t)header->e_phoff) != (ssize_t)size)
+	if (header->e_phoff > file_size || size > file_size - header->e_phoff)
 		return refuse(reason, "it is cut short: its program headers lie beyond the end of the file");
+	int r = read_bytes(fd, ret->program, size, header->e_phoff);
+	if (r)
+		return r;
 	ret->file = *header;
 	ret->file.e_phoff = sizeof ret->file;
 	ret->file.e_shoff = 0;
@@ -185,12 +203,13 @@ static int check_magic(int fd, Elf64_Ehdr *header, struct stat *st, const char *
 		return -errno;
 	if (!S_ISREG(st->st_mode))
 		return refuse(reason, "it is not a regular file");
-	ssize_t n = pread(fd, header, sizeof *header, 0);
-	if (n < 0)
-		return -errno;
-	if (n < SELFMAG || memcmp(header, ELFMAG, SELFMAG))
+	size_t size = st->st_size < (off_t)sizeof *header ? (size_t)st->st_size : sizeof *header;
+	int r = read_bytes(fd, header, size, 0);
+	if (r)
+		return r;
+	if (size < SELFMAG || memcmp(header, ELFMAG, SELFMAG))
 		return refuse(reason, "it is neither an ELF program nor a script that begins with #!");
-	return n == sizeof *header ? 0 : refuse(reason, "it is cut short within its ELF header");
+	return size == sizeof *header ? 0 : refuse(reason, "it is cut short within its ELF header");
 }
 
 int zvm_plan_library(int fd, struct zvm_image *ret, char interpreter[ZVM_PATH_MAX], const char **ret_reason)

@@ -329,6 +329,23 @@ static int name_executable(struct resolution *s, const char *path)
 	return s->program->executable ? 0 : -ENOMEM;
 }
 
+/* As much of the beginning as there is, or -errno. */
+static ssize_t read_head(int fd, char head[LINE_MAX_BYTES])
+{
+	size_t done = 0;
+	while (done < LINE_MAX_BYTES) {
+		ssize_t n = pread(fd, head + done, LINE_MAX_BYTES - done, (off_t)done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
 static int resolve(struct resolution *s, char path[ZVM_PATH_MAX], int *fd)
 {
 	char interpreter[ZVM_PATH_MAX];
@@ -336,9 +353,9 @@ static int resolve(struct resolution *s, char path[ZVM_PATH_MAX], int *fd)
 	for (unsigned depth = 0; depth <= DEPTH_MAX; depth++) {
 		char head[LINE_MAX_BYTES];
 		struct shebang line;
-		ssize_t n = pread(*fd, head, sizeof head, 0);
+		ssize_t n = read_head(*fd, head);
 		if (n < 0)
-			return -errno;
+			return (int)n;
 		if (n < 2 || head[0] != '#' || head[1] != '!')
 			break;
 		if (depth == DEPTH_MAX)
@@ -447,7 +464,9 @@ int zvm_box_check_program(int fd, char **ret_message)
 	struct shebang line;
 	if (ret_message)
 		*ret_message = NULL;
-	ssize_t n = pread(fd, head, sizeof head, 0);
+	ssize_t n = read_head(fd, head);
+	if (n < 0 && n != -EISDIR)
+		return (int)n;
 	int r = n >= 2 && head[0] == '#' && head[1] == '!' ? parse_shebang(head, (size_t)n, &line)
 	                                                   : zvm_plan_image(fd, &image, interpreter, &reason);
 	if (r && ret_message)
