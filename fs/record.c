@@ -403,6 +403,8 @@ static int choose(struct zvm_records *records, const struct address *address, co
 	for (unsigned i = 0; i < c->count; i++) {
 		struct zvm_record *record = c->variants[i].record;
 		int r = all_hold(records, view, &c->variants[i], wanted->standing != NULL);
+		if (r == -EIO) /* what cannot be read has not been seen to hold */
+			continue;
 		if (r < 0)
 			return r;
 		if (!r || !open_outputs(records, record, wanted->outputs))
@@ -418,6 +420,13 @@ static int choose(struct zvm_records *records, const struct address *address, co
 	return -ENOENT;
 }
 
+/* A directory or a file of ours that cannot be read answers nothing; what keeps us from reading any is another matter.
+ */
+static bool is_miss(int error)
+{
+	return error && error != -ENOMEM && error != -EMFILE && error != -ENFILE;
+}
+
 static int find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
                 const struct wanted *wanted)
 {
@@ -427,8 +436,10 @@ static int find(struct zvm_records *records, const struct zvm_action *action, co
 	bool again = true;
 	for (bool fresh = false; r == 0 && again; fresh = true) {
 		r = load(records, &address, fresh, &c);
-		if (r)
+		if (r) {
+			r = is_miss(r) ? -ENOENT : r;
 			break;
+		}
 		r = choose(records, &address, view, c, wanted);
 		/* What is cached and holds is right. What is missing there may have come within the directory's clock's
 		 * tick: then look at the files. */
