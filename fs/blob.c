@@ -102,6 +102,12 @@ static void learn_unchanged(struct zvm_blobs *blobs, int fd, const struct stat *
 		learn(blobs, &after, digest);
 }
 
+/* That something of ours is missing or forbidden must not be taken for the file that was asked about. */
+static int as_trouble(int r)
+{
+	return r == -ENOENT || r == -EACCES || r == -EPERM ? -EIO : r;
+}
+
 static int snapshot(struct zvm_blobs *blobs, int fd, const struct stat *before, struct zvm_digest *ret,
                     uint64_t *ret_size)
 {
@@ -180,7 +186,7 @@ static int look_at_file(struct zvm_blobs *blobs, int fd, const struct stat *st, 
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd)
 {
 	struct stat st;
-	uint64_t size;
+	uint64_t size = 0;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
@@ -200,10 +206,10 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 		return look_at_file(blobs, fd, &st, ret, ret_fd);
 	}
 	int r = snapshot(blobs, fd, &st, ret, &size);
-	if (r)
-		return r;
+	if (r == 0 && ret_fd)
+		r = zvm_store_object(blobs->store, ret, ret_fd, NULL);
 	*ret_size = size;
-	return ret_fd ? zvm_store_object(blobs->store, ret, ret_fd, NULL) : 0;
+	return as_trouble(r);
 }
 
 int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd)
@@ -230,7 +236,7 @@ static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_
 	int r = zvm_store_put(blobs->store, bytes, size, ret);
 	if (r == 0 && ret_fd)
 		r = zvm_store_object(blobs->store, ret, ret_fd, NULL);
-	return r;
+	return as_trouble(r);
 }
 
 static int find_derived(void *context, const char *name, const struct zvm_digest *source,
@@ -244,7 +250,7 @@ static int keep_derived(void *context, const char *name, const struct zvm_digest
                         const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd)
 {
 	struct zvm_blobs *blobs = context;
-	return zvm_derived_keep(blobs->derived, name, source, note, fd, ret_fd);
+	return as_trouble(zvm_derived_keep(blobs->derived, name, source, note, fd, ret_fd));
 }
 
 struct zvm_contents zvm_blobs_contents(struct zvm_blobs *blobs)
