@@ -49,6 +49,7 @@ struct zvm_job {
 	unsigned stage; /* the one that comes next, and its input */
 	struct zvm_digest input;
 	int input_fd;
+	bool second; /* it has begun once more, see job.c */
 	/* turn.c */
 	struct zvm_job *prev, *next; /* in engine->running or engine->parked */
 	struct zvm_digest action;

@@ -426,12 +426,33 @@ void zvm_job_drop(struct zvm_job *job)
 	job->input_fd = -1;
 }
 
+/*
+ * An object may be lost or damaged after it was found whole. So if something in the store could not be read, nothing in
+ * it is believed any more, and all is looked at, and where it has to be stored, once more; whoever was told of the
+ * first start waits for the end now.
+ */
+static int begin_again(struct zvm_engine *engine, struct zvm_job *job)
+{
+	zvm_job_drop(job);
+	job->second = true;
+	job->stage = 0;
+	job->outside_since = 0;
+	zvm_store_doubt(engine->options.store);
+	zvm_scripts_forget(engine->scripts);
+	return compute_stages(engine, job, NULL);
+}
+
 int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start,
                     struct zvm_result **ret)
 {
-	int r = compute_stages(engine, job, start);
+	int r = compute_stages(engine, job, job->second ? NULL : start);
+	if (!job->second && (r == -EIO || r == -ENOENT))
+		r = begin_again(engine, job);
 	if (r == -EINPROGRESS)
 		return r;
+	/* To a reader these would speak of his script or his input. */
+	if (r == -ENOENT || r == -EACCES || r == -EPERM)
+		r = -EIO;
 	if (r == 0) {
 		r = finish(engine, &job->target, job->story, ret);
 		job->story = NULL;

@@ -9,6 +9,7 @@
 #include <uthash.h>
 #include <zvm/box.h>
 #include <zvm/cleanup.h>
+#include "content.h"
 
 #define HEAD_SIZE 65536
 #define KNOWN_MAX 4096
@@ -92,17 +93,24 @@ void zvm_script_unref(struct zvm_script *script)
 		free_script(script);
 }
 
-void zvm_scripts_close(struct zvm_scripts *s)
+void zvm_scripts_forget(struct zvm_scripts *s)
 {
 	struct known *k, *next;
-	if (!s)
-		return;
+	pthread_mutex_lock(&s->lock);
 	HASH_ITER(hh, s->known, k, next)
 	{
 		HASH_DEL(s->known, k);
 		zvm_script_unref(k->script);
 		free(k);
 	}
+	pthread_mutex_unlock(&s->lock);
+}
+
+void zvm_scripts_close(struct zvm_scripts *s)
+{
+	if (!s)
+		return;
+	zvm_scripts_forget(s);
 	for (unsigned i = 0; i < s->count; i++) {
 		zvm_view_close(s->places[i].view);
 	}
@@ -197,9 +205,9 @@ static int read_declarations(struct zvm_script *script, int content)
 	zvm_autofree char *head = malloc(HEAD_SIZE);
 	if (!head)
 		return -ENOMEM;
-	ssize_t n = pread(content, head, HEAD_SIZE, 0);
+	long n = zvm_read_at(content, head, HEAD_SIZE, 0);
 	if (n < 0)
-		return -errno;
+		return (int)n;
 	/* Half a line says another thing than a whole one. */
 	const char *end = n == HEAD_SIZE ? memrchr(head, '\n', HEAD_SIZE) : NULL;
 	if (end)

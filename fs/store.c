@@ -271,14 +271,9 @@ int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, cha
 
 void zvm_store_close(struct zvm_store *store)
 {
-	struct zvm_verified *v, *next;
 	if (!store)
 		return;
-	HASH_ITER(hh, store->verified, v, next)
-	{
-		HASH_DEL(store->verified, v);
-		free(v);
-	}
+	zvm_store_doubt(store);
 	zvm_close_pointer(&store->directory);
 	zvm_close_pointer(&store->objects);
 	zvm_close_pointer(&store->records);
@@ -391,6 +386,12 @@ static int content_matches(const struct zvm_store *store, int fd, uint64_t size,
 	return r == 0 && found.high == digest->high && found.low == digest->low;
 }
 
+/* Errors that say nothing about a file, but something about us. */
+static bool is_ours(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOMEM || error == EINTR;
+}
+
 /*
  * The file of that name, whatever its bytes. What is no readable regular file is no object either: it is set aside like
  * one that is damaged. 0, -ENOENT, or trouble of ours.
@@ -399,11 +400,9 @@ static int open_object(struct zvm_store *store, const struct zvm_digest *digest,
 {
 	struct object_name name = name_of(digest);
 	zvm_autofd int fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	if (fd < 0 && errno != ELOOP && errno != EACCES && errno != ENXIO)
+	if (fd < 0 && (errno == ENOENT || is_ours(errno)))
 		return -errno;
-	if (fd >= 0 && fstat(fd, st) < 0)
-		return -errno;
-	if (fd < 0 || !S_ISREG(st->st_mode)) {
+	if (fd < 0 || fstat(fd, st) < 0 || !S_ISREG(st->st_mode)) {
 		zvm_store_condemn(store, digest, "it is no readable file");
 		return -ENOENT;
 	}
@@ -630,6 +629,18 @@ bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest)
 {
 	struct object_name name = name_of(digest);
 	return faccessat(store->objects, name.text, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void zvm_store_doubt(struct zvm_store *store)
+{
+	struct zvm_verified *v, *next;
+	pthread_mutex_lock(&store->lock);
+	HASH_ITER(hh, store->verified, v, next)
+	{
+		HASH_DEL(store->verified, v);
+		free(v);
+	}
+	pthread_mutex_unlock(&store->lock);
 }
 
 void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest, const char *why)

@@ -67,6 +67,8 @@ int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, i
 bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest);
 /* Set an object aside that was found wrong: the next who needs it recomputes. Counted and logged. */
 void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest, const char *why);
+/* Objects that were found whole may not be any more: each is checked again when it is used the next time. */
+void zvm_store_doubt(struct zvm_store *store);
 
 /* Counters for stats, monotonic since open. */
 struct zvm_store_counters {
