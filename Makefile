@@ -76,7 +76,7 @@ MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) \
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.[ch] contrib/bench/*.c)
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.[ch] contrib/bench/*.c tests/mount/*.c)
 
 # --- what has to be there first ---
 
@@ -152,6 +152,11 @@ $(BUILD)/box/%: tests/box/%.c $(wildcard tests/box/*.h tests/box/escape/*.h) san
 	$(call quietly,GUEST) $(CC) -std=gnu11 -D_GNU_SOURCE -O1 -w -pthread -MMD -MP -I sandbox $$(head -n 1 $< | grep -q static && echo -static) \
 		$$(head -n 1 $< | grep -q 'without libc' && echo -nostdlib -fno-stack-protector) -o $@ $< -lm
 
+# Preloaded into zvm by the tests of what goes wrong below a store.
+$(BUILD)/faults.so: tests/mount/faults.c
+	@mkdir -p $(@D)
+	$(call quietly,LINK) $(CC) $(CFLAGS_ALL) -fPIC -U_FORTIFY_SOURCE -shared -o $@ $< -ldl
+
 # What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -w -MMD -MP
 FUZZED = $(patsubst %,$(BUILD)/fuzzed/%.o,$(basename $(wildcard sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c \
@@ -168,7 +173,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZED)
 demo: $(BUILD)/zvm
 	contrib/demo $(BUILD)/zvm
 
-check: $(BUILD)/zvm unit-tests guests asan-build fuzzers format-check
+check: $(BUILD)/zvm $(BUILD)/faults.so unit-tests guests asan-build fuzzers format-check
 	tests/run --build $(BUILD)
 
 # A second build directory, so that the two never mix.
@@ -245,4 +250,4 @@ uninstall:
 .PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install uninstall deb clean
 .SECONDARY:
 
--include $(BUILD)/bench.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
+-include $(BUILD)/bench.d $(BUILD)/faults.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)

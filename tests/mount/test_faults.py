@@ -1,0 +1,305 @@
+"""A table of fault x operation: whatever call below the store fails, whenever, nothing wrong is read, the daemon lives on, and afterwards all is well.
+
+The faults come from a library that is preloaded into zvm (faults.c) and is told what to do through a file, so it can be switched while a daemon runs.
+"""
+
+import errno
+import mmap
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from harness import ZVM, Mount, Skip, main, need_fuse, test, zvm  # noqa: E402
+
+LIBRARY = Path(os.environ.get("ZVM_BUILD", Path(ZVM).parent)) / "faults.so"
+
+# As in faults.c.
+OPEN, CREATE, READ, WRITE, LINK, RENAME, MKDIR, SYNC, CHMOD, TRUNCATE, COPY, CLONE, STAT, UNLINK, SEND = (1 << n for n in range(15))
+OBJECTS, RECORDS, TABLES, TEMPORARY, ELSEWHERE = (1 << n for n in range(5))
+NOTHING, FAIL, SHORT, KILL_BEFORE, KILL_AFTER = range(5)
+ANY_PLACE = OBJECTS | RECORDS | TABLES | TEMPORARY
+ALWAYS = 1 << 30
+
+SCRIPT = "#!/usr/bin/gawk -f\n{ n += length($0) } END { print n, NR }\n"
+LINES = b"the quick brown fox\n"
+
+
+class Faults:
+    """The control file, mapped."""
+
+    LAYOUT = "IIIiiiI"
+
+    def __init__(self, path):
+        path.write_bytes(bytes(4096))
+        with open(path, "r+b") as file:
+            self.map = mmap.mmap(file.fileno(), 4096)
+
+    def arm(self, action, operations, places=ANY_PLACE, error=0, skip=0, count=ALWAYS):
+        struct.pack_into(self.LAYOUT, self.map, 0, NOTHING, operations, places, error, skip, count, 0)
+        struct.pack_into("I", self.map, 0, action)
+
+    def disarm(self):
+        struct.pack_into("I", self.map, 0, NOTHING)
+        return struct.unpack_from(self.LAYOUT, self.map)[-1]
+
+    def counted(self):
+        """How many calls counted while `skip` ran down from what it was: with ALWAYS to skip nothing fails."""
+        return ALWAYS - struct.unpack_from(self.LAYOUT, self.map)[4]
+
+
+class FaultyMount(Mount):
+    def __init__(self, *options):
+        super().__init__(*options)
+        if not LIBRARY.exists():
+            raise Skip(f"{LIBRARY} is not built: make {LIBRARY.name}")
+        self.faults = Faults(self.root / "control")
+        self.number = 0
+        self.script("count.awk", SCRIPT)
+
+    def environment(self):
+        return dict(os.environ, LD_PRELOAD=str(LIBRARY), ZVM_FAULTS=str(self.root / "control"), ZVM_FAULTS_BELOW=str(self.store))
+
+    def mount(self):
+        result = zvm("mount", *self.options, "--store", str(self.store), "--inputs", str(self.inputs), "--scripts", str(self.scripts),
+                     str(self.at), env=self.environment())
+        assert result.returncode == 0, result
+        return self
+
+    def remount(self):
+        self.unmount()
+        self.mount()
+
+    def fresh(self, lines=7):
+        """The name of a new input, different from all before, and what count.awk says of it."""
+        self.number += 1
+        data = LINES * lines + b"%d\n" % self.number
+        self.put(f"x{self.number}", data)
+        return f"x{self.number}", b"%d %d\n" % (len(data) - lines - 1, lines + 1)
+
+
+# --- the operations: each returns the name to read and what is right; `before` is all that happens without faults ---
+
+def cold(m):
+    name, right = m.fresh()
+    return f"run/count.awk/{name}", right
+
+
+def warm(m):
+    name, right = m.fresh()
+    assert m.read(f"run/count.awk/{name}") == right
+    return f"run/count.awk/{name}", right
+
+
+def first_use(m):
+    """The first after a restart, when nothing is known to be whole."""
+    name, right = m.fresh()
+    assert m.read(f"run/count.awk/{name}") == right
+    m.remount()
+    return f"run/count.awk/{name}", right
+
+
+def pipeline(m):
+    name, right = m.fresh()
+    return f"run/cat | count.awk | cat/{name}", right
+
+
+def half_known_pipeline(m):
+    name, right = m.fresh()
+    assert m.read(f"run/cat/{name}") and m.read(f"run/cat | count.awk/{name}") == right
+    m.remount()
+    return f"run/cat | count.awk | tr a b/{name}", right
+
+
+def snapshot(m):
+    """An input too large for one read."""
+    name, right = m.fresh(20000)
+    return f"run/count.awk/{name}", right
+
+
+def new_program(m):
+    """A program that nobody has run yet, so that its image is prepared and kept first."""
+    name, _ = m.fresh()
+    m.script(f"cat{m.number}", Path("/bin/cat").read_bytes() + b"%d" % m.number)
+    return f"run/cat{m.number}/{name}", (m.inputs / name).read_bytes()
+
+
+OPERATIONS = (cold, warm, first_use, pipeline, half_known_pipeline, snapshot, new_program)
+
+# What a reader may be told where a fault is one that nothing can avoid: no room, no descriptors, no memory, a disk that takes nothing.
+TOLD = {errno.ENOSPC: errno.ENOSPC, errno.EDQUOT: errno.ENOSPC, errno.EIO: errno.EIO, errno.EROFS: errno.EROFS, errno.EACCES: errno.EIO,
+        errno.EPERM: errno.EIO, errno.EMFILE: errno.EMFILE, errno.ENFILE: errno.ENFILE, errno.ENOMEM: errno.ENOMEM}
+WRITING = CREATE | WRITE | LINK | RENAME | MKDIR | CHMOD | TRUNCATE | COPY | CLONE | UNLINK
+
+
+def attempt(m, path):
+    try:
+        return m.error(path)
+    except OSError as error:
+        raise AssertionError(f"{path}: {error}") from error
+
+
+def check_outcome(got, right, told, what):
+    assert got == (0, right) or (told and got == (told, b"")), f"{what}: {got}, and right is {right}"
+
+
+def fsck(m):
+    first = zvm("fsck", "--store", str(m.store))
+    if first.returncode:
+        assert first.returncode == 1, first
+        assert zvm("fsck", "--repair", "--store", str(m.store)).returncode == 0, first
+        again = zvm("fsck", "--store", str(m.store))
+        assert again.returncode == 0, again
+    return first
+
+
+def go_through(rows, operations=OPERATIONS):
+    """Every row with every operation, on one mount; all failures are told at the end."""
+    wrong, met = [], 0
+    with FaultyMount() as m:
+        known = [cold(m) for _ in range(3)]
+        for path, right in known:
+            assert m.read(path) == right
+        assert m.read("run/cat | count.awk | cat/x1") == known[0][1] and m.read("run/tr a b/x1")
+        for action, kinds, places, error, skip, count, told in rows:
+            for operation in operations:
+                what = f"{operation.__name__}: action {action}, kinds {kinds}, places {places}, {errno.errorcode.get(error, error)}, {skip} pass, {count} fail"
+                path, right = operation(m)
+                m.faults.arm(action, kinds, places, error, skip, count)
+                got = attempt(m, path)
+                met += m.faults.disarm()
+                try:
+                    check_outcome(got, right, told, what)
+                    assert m.error(path) == (0, right), f"{what}: afterwards {m.error(path)}, and right is {right}"
+                    for other, other_right in known:
+                        assert m.error(other) == (0, other_right), f"{what}: another"
+                except AssertionError as failure:
+                    wrong.append(str(failure))
+        assert m.stats()["zvm_runs_in_flight"] == 0
+        fsck(m)
+        m.remount()
+        for path, right in known:
+            assert m.error(path) == (0, right)
+    assert met > 0, "no call met its fault"
+    assert not wrong, "\n".join(wrong)
+
+
+@test
+def reading_fails():
+    """a stored object or record that cannot be opened, read or looked at is computed again; the reader does not notice"""
+    go_through([(FAIL, kinds, places, errno.EIO, skip, count, 0)
+                for kinds, places in ((OPEN, OBJECTS), (READ, OBJECTS), (OPEN, RECORDS), (READ, RECORDS), (STAT, RECORDS), (OPEN | READ, TABLES))
+                for skip, count in [(skip, 1) for skip in range(12)] + [(0, 2)]])
+
+
+@test
+def reading_always_fails():
+    """while no record can be read, or no table, every run is computed, and right; while no object can be read, it is right or EIO"""
+    go_through([(FAIL, kinds, RECORDS | TABLES, errno.EIO, 0, ALWAYS, 0) for kinds in (OPEN, READ, STAT)] +
+               [(FAIL, kinds, OBJECTS, errno.EIO, 0, ALWAYS, errno.EIO) for kinds in (OPEN, READ)])
+
+
+@test
+def short_and_interrupted():
+    """transfers of one byte, and calls that a signal interrupts, change nothing"""
+    go_through([(SHORT, READ | WRITE | COPY, ANY_PLACE, 0, 0, 50, 0), (FAIL, READ | WRITE | COPY, ANY_PLACE, errno.EINTR, 0, 5, 0)])
+
+
+@test
+def a_full_store():
+    """ENOSPC and EDQUOT, of whatever call and whenever, are the right bytes or ENOSPC; of a record or a table they are not noticed"""
+    go_through([(FAIL, kind, OBJECTS | TEMPORARY, error, skip, ALWAYS, errno.ENOSPC)
+                for kind in (CREATE, WRITE, LINK, MKDIR, COPY) for error, skip in ((errno.ENOSPC, 0), (errno.EDQUOT, 0), (errno.ENOSPC, 1), (errno.ENOSPC, 3))])
+    go_through([(FAIL, LINK | MKDIR | CREATE | WRITE, RECORDS | TABLES, error, 0, ALWAYS, 0) for error in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)])
+
+
+@test
+def writing_fails():
+    """a store that takes nothing gives what it has, and says so about the rest; never that a name does not exist or may not be used"""
+    go_through([(FAIL, kind, OBJECTS | TEMPORARY, error, 0, ALWAYS, TOLD[error])
+                for kind in (CREATE, WRITE, LINK, CHMOD, TRUNCATE, WRITING) for error in (errno.EIO, errno.EROFS, errno.EACCES)])
+
+
+@test
+def copying_fails():
+    """where a file cannot be cloned or copied by the kernel it is copied by hand"""
+    go_through([(FAIL, COPY | CLONE, ANY_PLACE, error, 0, ALWAYS, 0) for error in (errno.EIO, errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)],
+               (snapshot,))
+
+
+@test
+def no_descriptors_no_memory():
+    """EMFILE, ENFILE and ENOMEM are the right bytes, or told as what they are"""
+    go_through([(FAIL, OPEN | CREATE, OBJECTS | TEMPORARY, error, skip, count, error)
+                for error in (errno.EMFILE, errno.ENFILE, errno.ENOMEM) for skip, count in ((0, 1), (1, 1), (2, 1), (0, ALWAYS))])
+
+
+@test
+def tables_are_only_hints():
+    """a table in stat/ that takes a piece of a line, or none, costs time and nothing else: also for those who append after it"""
+    with FaultyMount() as m:
+        m.number = 100
+        names = [m.fresh() for _ in range(8)]
+        time.sleep(3.1)  # only what is older than that gets a line
+        for number, (name, right) in enumerate(names):
+            action = (SHORT, FAIL, NOTHING, SHORT)[number % 4]
+            m.faults.arm(action, WRITE, TABLES, errno.ENOSPC, 0, 1)
+            assert m.error(f"run/count.awk/{name}") == (0, right)
+            m.faults.disarm()
+            if number % 2:
+                m.remount()
+        assert (m.store / "stat/shortcuts").stat().st_size > 88
+        for name, right in names:
+            assert m.error(f"run/count.awk/{name}") == (0, right)
+        assert m.runs() == 0
+        fsck(m)
+
+
+def runs_of(m, path, right):
+    """`zvm run` of the same, with faults."""
+    stage, name = path.removeprefix("run/").split("/")
+    with open(m.inputs / name, "rb") as file:
+        result = subprocess.run([ZVM, "run", "--store", str(m.store), "--scripts", str(m.scripts), stage], stdin=file, capture_output=True, timeout=60,
+                                env=m.environment())
+    assert result.returncode == -9 or result.stdout == right, result
+    return result.returncode
+
+
+@test
+def killed_at_every_call():
+    """`zvm run` is killed before and after each of its calls below the store, one after another: the next one gives the right bytes, and fsck finds nothing"""
+    need_fuse()
+    m = FaultyMount()
+    try:
+        path, right = pipeline(m)
+        everything = OPEN | CREATE | READ | WRITE | LINK | RENAME | MKDIR | SYNC | CHMOD | TRUNCATE | COPY | CLONE | STAT | UNLINK
+        m.faults.arm(FAIL, everything, ANY_PLACE | ELSEWHERE, 0, ALWAYS, 0)
+        assert runs_of(m, path, right) == 0
+        calls = m.faults.counted()
+        m.faults.disarm()
+        assert calls > 50, calls
+        killed = 0
+        for number in range(calls):
+            if number % 8 == 0:  # from nothing, again and again
+                shutil.rmtree(m.store)
+            else:
+                path, right = pipeline(m)
+            m.faults.arm((KILL_BEFORE, KILL_AFTER)[number % 2], everything, ANY_PLACE | ELSEWHERE, 0, number, 1)
+            killed += runs_of(m, path, right) == -9
+            m.faults.disarm()
+            if number % 8 == 7:
+                assert runs_of(m, path, right) == 0
+                first = fsck(m)
+                assert first.returncode == 0, (number, first)
+        assert killed > calls // 2, (killed, calls)
+        assert runs_of(m, path, right) == 0
+    finally:
+        shutil.rmtree(m.root, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
