@@ -59,18 +59,14 @@ static void show_progress(void *context, const struct zvm_fsck *so_far)
 }
 
 static const char *const would[] = {
-        [ZVM_REMEDY_NONE] = "it is left alone",
-        [ZVM_REMEDY_SET_ASIDE] = "--repair sets it aside in tmp/",
-        [ZVM_REMEDY_REMOVE] = "--repair removes it",
-        [ZVM_REMEDY_MODE] = "--repair makes it so",
+        [ZVM_REMEDY_NONE] = "it is left alone",       [ZVM_REMEDY_SET_ASIDE] = "--repair sets it aside in tmp/",
+        [ZVM_REMEDY_REMOVE] = "--repair removes it",  [ZVM_REMEDY_MODE] = "--repair makes it so",
         [ZVM_REMEDY_CLEAR] = "--repair empties them",
 };
 
 static const char *const did[] = {
-        [ZVM_REMEDY_NONE] = "it is left alone",
-        [ZVM_REMEDY_SET_ASIDE] = "set aside in tmp/",
-        [ZVM_REMEDY_REMOVE] = "removed",
-        [ZVM_REMEDY_MODE] = "corrected",
+        [ZVM_REMEDY_NONE] = "it is left alone", [ZVM_REMEDY_SET_ASIDE] = "set aside in tmp/",
+        [ZVM_REMEDY_REMOVE] = "removed",        [ZVM_REMEDY_MODE] = "corrected",
         [ZVM_REMEDY_CLEAR] = "emptied",
 };
 

@@ -70,11 +70,15 @@ int zvm_result_open_kind(enum zvm_tree tree, struct zvm_result *result, struct z
 	case ZVM_TREE_ERR:
 		handle->fd = result->err_fd;
 		handle->size = result->err_size;
+		handle->stored = result->err_stored;
+		handle->digest = result->err_digest;
 		return 0;
 	case ZVM_TREE_INFO: return zvm_result_info(result, &handle->fd, &handle->size);
 	default:
 		handle->fd = result->out_fd;
 		handle->size = result->out_size;
+		handle->stored = true;
+		handle->digest = result->out_digest;
 		handle->fails = result->failed;
 		return result->error;
 	}

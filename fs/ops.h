@@ -15,6 +15,8 @@ struct zvm_handle {
 	int fd;                    /* bytes to read: borrowed from the result, or owned (`own_fd`) */
 	bool own_fd;
 	uint64_t size;
+	bool stored; /* fd is of this object, and not of a text made for readers */
+	struct zvm_digest digest;
 	bool fails;    /* EIO where the end would be */
 	mode_t reader; /* of a stream: zvm_reader_class */
 	int error;

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
+#include "content.h"
 
 struct opening {
 	pthread_mutex_t lock; /* recursive: `done` may be called while the request is being made */
@@ -233,6 +234,8 @@ static void open_object(fuse_req_t request, struct zvm_inode *inode, struct fuse
 		return;
 	}
 	handle->own_fd = true;
+	handle->stored = true;
+	handle->digest = digest;
 	info->keep_cache = 1;
 	zvm_reply_open(request, info, handle);
 }
@@ -337,6 +340,27 @@ void zvm_compute_for_stat(fuse_req_t request, struct zvm_inode *inode,
 	start(o, &target);
 }
 
+/*
+ * What was whole when it was opened may have been written to or cut short since, or its disk may fail: then what it
+ * gives is not the result. This reader must be told; the next who opens it gets it checked, and computed again.
+ */
+static void reply_bytes(fuse_req_t request, const struct zvm_handle *handle, size_t size, uint64_t at)
+{
+	struct zvm_store *store = zvm_mount_of(request)->store;
+	zvm_autofree char *data = malloc(size);
+	long n = data ? zvm_read_at(handle->fd, data, size, at) : -ENOMEM;
+	if (n >= 0 && (size_t)n < size)
+		n = -EIO;
+	int r = n < 0 ? (int)n : handle->stored ? zvm_store_check(store, handle->fd, handle->size, &handle->digest) : 0;
+	if (r == 0) {
+		fuse_reply_buf(request, data, size);
+		return;
+	}
+	if (r != -ENOMEM)
+		zvm_store_doubt(store);
+	fuse_reply_err(request, -r);
+}
+
 void zvm_read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size, off_t offset)
 {
 	uint64_t at = (uint64_t)offset;
@@ -357,11 +381,7 @@ void zvm_read_handle(fuse_req_t request, struct zvm_handle *handle, size_t size,
 		fuse_reply_buf(request, handle->text + at, size);
 		return;
 	}
-	struct fuse_bufvec data = FUSE_BUFVEC_INIT(size);
-	data.buf[0].flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK;
-	data.buf[0].fd = handle->fd;
-	data.buf[0].pos = offset;
-	fuse_reply_data(request, &data, 0);
+	reply_bytes(request, handle, size, at);
 }
 
 void zvm_op_read(fuse_req_t request, fuse_ino_t number, size_t size, off_t offset, struct fuse_file_info *info)

@@ -134,6 +134,8 @@ static int collect_errors(struct zvm_story *story, struct zvm_result *result)
 	if (is_plain(story)) {
 		result->err_size = story->stages[0].record->err.size;
 		result->err_fd = zvm_steal_fd(&story->stages[0].outputs.err_fd);
+		result->err_digest = story->stages[0].record->err.digest;
+		result->err_stored = true;
 		return 0;
 	}
 	zvm_autofd int fd = memfd_create("zvm err", MFD_CLOEXEC);

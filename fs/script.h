@@ -48,7 +48,8 @@ int zvm_script_stat(struct zvm_scripts *scripts, const char *name, struct stat *
 bool zvm_script_stands(struct zvm_scripts *scripts, struct zvm_script *script);
 struct zvm_script *zvm_script_ref(struct zvm_script *script);
 void zvm_script_unref(struct zvm_script *script);
-/* What is remembered of unchanged files is not believed any more: each is read, and stored where it has to be, again. */
+/* What is remembered of unchanged files is not believed any more: each is read, and stored where it has to be, again.
+ */
 void zvm_scripts_forget(struct zvm_scripts *scripts);
 
 #endif

@@ -10,7 +10,8 @@
  * What a crash can do: a name may survive a power loss whose bytes did not. We do not sync (a cold result would cost a
  * disk flush); instead an object is checked against its name when this process first uses it, unless it wrote it
  * itself. One that fails is condemned: moved to tmp/ for a person to look at, counted, and -ENOENT to the caller, who
- * computes it again.
+ * computes it again. Damage that comes later shows by the file's stat at the next use; where it does not, or a disk
+ * fails, reading goes wrong, and then nothing that was checked is believed any more (zvm_store_doubt).
  *
  * Who may: the owner alone. A directory that is writable by others, belongs to somebody else, is of a newer format or
  * is not a store is refused and not touched.
@@ -623,6 +624,22 @@ int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, i
 	if (ret_size)
 		*ret_size = (uint64_t)st.st_size;
 	return 0;
+}
+
+int zvm_store_check(struct zvm_store *store, int fd, uint64_t size, const struct zvm_digest *digest)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	uint32_t print = 0;
+	if (is_verified(store, &st, &print))
+		return 0;
+	int matches = (uint64_t)st.st_size == size ? content_matches(store, fd, size, digest, &print) : 0;
+	if (matches < 0)
+		return matches;
+	if (matches)
+		now_verified(store, &st, print);
+	return matches ? 0 : -EIO;
 }
 
 bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest)

@@ -75,7 +75,8 @@ struct zvm_result {
 	int err_fd; /* stderr of all stages in order, then our own line if there is one to say; a stored object or memfd
 	             */
 	uint64_t out_size, err_size;
-	struct zvm_digest out_digest;
+	struct zvm_digest out_digest, err_digest; /* the latter if err_stored */
+	bool err_stored;
 	unsigned
 	        audience; /* S_IR* bits for a file of the input's owner and group: who may read all that went into it */
 	int exit_status, signal;     /* of the stage that decides: the last that failed, else the last */

@@ -64,6 +64,11 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size);
 
 int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, uint64_t *ret_size);
+/*
+ * Is an object that is open still what it was when it was opened? 0, or -EIO. Costs a stat, unless something was done
+ * to the file (to remove its name is enough): then it is read.
+ */
+int zvm_store_check(struct zvm_store *store, int fd, uint64_t size, const struct zvm_digest *digest);
 bool zvm_store_has(struct zvm_store *store, const struct zvm_digest *digest);
 /* Set an object aside that was found wrong: the next who needs it recomputes. Counted and logged. */
 void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest, const char *why);

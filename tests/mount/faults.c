@@ -38,7 +38,6 @@ enum operation {
 	CLONE = 2048,
 	STAT = 4096,
 	UNLINK = 8192,
-	SEND = 16384, /* of a result, to a reader */
 };
 
 enum place { OBJECTS = 1, RECORDS = 2, TABLES = 4, TEMPORARY = 8, ELSEWHERE = 16 };
@@ -223,17 +222,6 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
 ssize_t copy_file_range(int from, off64_t *at_from, int to, off64_t *at_to, size_t size, unsigned flags)
 {
 	TRANSFER(COPY, to, size, REAL(copy_file_range)(from, at_from, to, at_to, size, flags));
-}
-
-/* libfuse's own ways to a result. */
-ssize_t pread64(int fd, void *data, size_t size, off64_t at)
-{
-	TRANSFER(SEND, fd, size, REAL(pread64)(fd, data, size, at));
-}
-
-ssize_t splice(int from, off64_t *at_from, int to, off64_t *at_to, size_t size, unsigned flags)
-{
-	TRANSFER(SEND, from, size, REAL(splice)(from, at_from, to, at_to, size, flags));
 }
 
 /* --- names and attributes --- */

@@ -19,7 +19,7 @@ from harness import ZVM, Mount, Skip, main, need_fuse, test, zvm  # noqa: E402
 LIBRARY = Path(os.environ.get("ZVM_BUILD", Path(ZVM).parent)) / "faults.so"
 
 # As in faults.c.
-OPEN, CREATE, READ, WRITE, LINK, RENAME, MKDIR, SYNC, CHMOD, TRUNCATE, COPY, CLONE, STAT, UNLINK, SEND = (1 << n for n in range(15))
+OPEN, CREATE, READ, WRITE, LINK, RENAME, MKDIR, SYNC, CHMOD, TRUNCATE, COPY, CLONE, STAT, UNLINK = (1 << n for n in range(14))
 OBJECTS, RECORDS, TABLES, TEMPORARY, ELSEWHERE = (1 << n for n in range(5))
 NOTHING, FAIL, SHORT, KILL_BEFORE, KILL_AFTER = range(5)
 ANY_PLACE = OBJECTS | RECORDS | TABLES | TEMPORARY
@@ -257,6 +257,72 @@ def tables_are_only_hints():
             assert m.error(f"run/count.awk/{name}") == (0, right)
         assert m.runs() == 0
         fsck(m)
+
+
+BIG = """#!/usr/bin/gawk -f
+{
+    for (i = 0; i < 4000; i++) {
+        line = sprintf("%d %0500d %s", i, i, $0)
+        print line
+        print line >"/dev/stderr"
+    }
+}
+"""
+
+
+def overwrite(path):
+    """As a disk does it that returns other bytes, but for the change time: that cannot be set."""
+    before = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(before.st_size // 2)
+        file.write(bytes(before.st_size // 4))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def object_of(m, name):
+    digest = os.getxattr(m.path(name), "user.zvm.digest").decode()
+    return m.store / "objects" / digest[:2] / digest
+
+
+def read_rest(fd):
+    parts = []
+    try:
+        while part := os.read(fd, 1 << 16):
+            parts.append(part)
+        return 0, b"".join(parts)
+    except OSError as error:
+        return error.errno, b"".join(parts)
+
+
+@test
+def damage_behind_an_open_file():
+    """what is damaged while somebody reads it, or cannot be read any more, gives him right bytes as far as they go, and then EIO; the next open is right, without a restart"""
+    with FaultyMount() as m:
+        m.script("big.awk", BIG)
+        damages = {"overwritten": overwrite, "cut": lambda path: os.truncate(path, path.stat().st_size // 2), "emptied": lambda path: os.truncate(path, 0),
+                   "failing": lambda path: m.faults.arm(FAIL, READ, OBJECTS, errno.EIO), "deleted": os.unlink,
+                   "replaced": lambda path: (path.with_name("new").write_bytes(bytes(100)), path.with_name("new").rename(path))}
+        for what, damage in damages.items():
+            for tree in ("run", "err", "stream"):
+                m.put(what + tree, f"{what} {tree}\n".encode())
+                name = f"{tree}/big.awk/{what}{tree}"
+                right = b"".join(b"%d %0500d %s %s\n" % (i, i, what.encode(), tree.encode()) for i in range(4000))
+                assert m.read(f"run/big.awk/{what}{tree}") == right
+                os.posix_fadvise(fd := os.open(m.path(name), os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)
+                got = os.read(fd, 4096)
+                path = object_of(m, f"run/big.awk/{what}{tree}")
+                damage(path)
+                error, rest = read_rest(fd)
+                os.close(fd)
+                m.faults.disarm()
+                assert right.startswith(got + rest), (what, tree, error, len(rest))
+                assert (error == errno.EIO) if what not in ("deleted", "replaced") else (error == 0 and got + rest == right), (what, tree, error, len(rest))
+                fd = os.open(m.path(name), os.O_RDONLY)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+                assert read_rest(fd) == (0, right), (what, tree)
+                os.close(fd)
+        found = zvm("fsck", "--store", str(m.store))
+        assert found.returncode == 0, found
 
 
 def runs_of(m, path, right):

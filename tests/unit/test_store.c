@@ -398,6 +398,37 @@ static void damage_is_set_aside_beside_what_was_before(void **state)
 	assert_int_equal(count_names(in_scratch("store/tmp")), 2);
 }
 
+static void an_open_object_is_what_it_was_or_said_not_to_be(void **state)
+{
+	struct zvm_digest digest = put("0123456789", 10), other = put("abc", 3);
+	uint64_t size;
+	zvm_autofd int fd = -1, gone = -1;
+	(void)state;
+	assert_int_equal(zvm_store_object(store, &digest, &fd, &size), 0);
+	assert_int_equal(zvm_store_object(store, &other, &gone, &size), 0);
+	assert_int_equal(zvm_store_check(store, fd, 10, &digest), 0);
+	assert_int_equal(unlink(path_of(&other)), 0); /* changes its times, and nothing else */
+	assert_int_equal(zvm_store_check(store, gone, 3, &other), 0);
+	damage(&digest, 3, "x", 10);
+	assert_int_equal(zvm_store_check(store, fd, 10, &digest), -EIO);
+	damage(&digest, 3, "3", 10);
+	assert_int_equal(zvm_store_check(store, fd, 10, &digest), 0);
+	damage(&digest, 0, "", 9);
+	assert_int_equal(zvm_store_check(store, fd, 10, &digest), -EIO);
+}
+
+static void what_is_doubted_is_checked_again(void **state)
+{
+	struct zvm_digest digest = put("0123456789", 10);
+	(void)state;
+	zvm_store_doubt(store);
+	assert_object(&digest, "0123456789", 10);
+	zvm_store_doubt(store);
+	damage(&digest, 3, "x", 10);
+	assert_missing(&digest);
+	assert_int_equal(counters().condemned, 1);
+}
+
 static void what_is_not_there_is_missing_and_no_damage(void **state)
 {
 	struct zvm_digest digest = {1, 2, 0, 0};
@@ -511,6 +542,8 @@ int main(void)
 	        WITH_STORE(a_damaged_twin_does_not_harm_the_other),
 	        WITH_STORE(what_is_no_regular_file_is_no_object),
 	        WITH_STORE(damage_is_set_aside_beside_what_was_before),
+	        WITH_STORE(an_open_object_is_what_it_was_or_said_not_to_be),
+	        WITH_STORE(what_is_doubted_is_checked_again),
 	        WITH_STORE(what_is_not_there_is_missing_and_no_damage),
 	        WITH_STORE(what_a_crash_left_in_tmp_is_harmless),
 	        WITH_STORE(what_one_writes_another_reads),
