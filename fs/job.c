@@ -426,6 +426,29 @@ void zvm_job_drop(struct zvm_job *job)
 	job->input_fd = -1;
 }
 
+/* Errors that another try may avoid: something in the store could not be read, or a box died before it had its orders.
+ */
+static bool is_worth_a_try(int r)
+{
+	return r == -EIO || r == -ENOENT || r == -EPIPE || r == -ECONNRESET;
+}
+
+/* What a reader is told of trouble of ours: most errors would seem to speak of his script or his input. */
+static int as_told(int r)
+{
+	switch (r) {
+	case 0:
+	case -ENOSPC:
+	case -EROFS:
+	case -ENOMEM:
+	case -EMFILE:
+	case -ENFILE:
+	case -EAGAIN:
+	case -EINTR: return r;
+	default: return -EIO;
+	}
+}
+
 /*
  * An object may be lost or damaged after it was found whole. So if something in the store could not be read, nothing in
  * it is believed any more, and all is looked at, and where it has to be stored, once more; whoever was told of the
@@ -446,19 +469,16 @@ int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct
                     struct zvm_result **ret)
 {
 	int r = compute_stages(engine, job, job->second ? NULL : start);
-	if (!job->second && (r == -EIO || r == -ENOENT))
+	if (!job->second && is_worth_a_try(r))
 		r = begin_again(engine, job);
 	if (r == -EINPROGRESS)
 		return r;
-	/* To a reader these would speak of his script or his input. */
-	if (r == -ENOENT || r == -EACCES || r == -EPERM)
-		r = -EIO;
 	if (r == 0) {
 		r = finish(engine, &job->target, job->story, ret);
 		job->story = NULL;
 	}
 	zvm_job_drop(job);
-	return r;
+	return as_told(r);
 }
 
 /* `standings`: one for each stage, NULL where there is none. */
