@@ -23,6 +23,7 @@ struct zvm_stage_story {
 	struct zvm_record *record;  /* NULL: there is no result */
 	struct zvm_outputs outputs; /* its outputs, open */
 	int error;                  /* 0, or why there is none */
+	bool unreadable;            /* because a file that the host was to give could not be read */
 	char *message;              /* our own line, or NULL */
 };
 

@@ -93,6 +93,7 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 	default:
 		if (o->error == -ENOSPC)
 			return say(w->story, -ENOSPC, "the store is full");
+		w->story->unreadable = o->error == -EIO;
 		return say(w->story, o->error == -ENOMEM ? o->error : -EIO,
 		           o->message ? o->message : "the box broke down; see the log");
 	}
@@ -426,11 +427,13 @@ void zvm_job_drop(struct zvm_job *job)
 	job->input_fd = -1;
 }
 
-/* Errors that another try may avoid: something in the store could not be read, or a box died before it had its orders.
- */
-static bool is_worth_a_try(int r)
+/* Would another try avoid it? Something in the store could not be read, or a box died before it had its orders. */
+static bool is_worth_a_try(int r, const struct zvm_story *story)
 {
-	return r == -EIO || r == -ENOENT || r == -EPIPE || r == -ECONNRESET;
+	bool unreadable = false;
+	for (unsigned i = 0; r == 0 && i < story->stage_count; i++)
+		unreadable |= story->stages[i].unreadable;
+	return unreadable || r == -EIO || r == -ENOENT || r == -EPIPE || r == -ECONNRESET;
 }
 
 /* What a reader is told of trouble of ours: most errors would seem to speak of his script or his input. */
@@ -469,7 +472,7 @@ int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct
                     struct zvm_result **ret)
 {
 	int r = compute_stages(engine, job, job->second ? NULL : start);
-	if (!job->second && is_worth_a_try(r))
+	if (!job->second && is_worth_a_try(r, job->story))
 		r = begin_again(engine, job);
 	if (r == -EINPROGRESS)
 		return r;

@@ -128,6 +128,15 @@ def new_program(m):
     return f"run/cat{m.number}/{name}", (m.inputs / name).read_bytes()
 
 
+def new_library(m):
+    """A library that a program opens while it runs: its image is prepared then."""
+    name, _ = m.fresh()
+    library = next(Path("/lib/x86_64-linux-gnu").glob("libz.so.1*"))
+    m.script(f"lib{m.number}.so", library.read_bytes() + b"%d" % m.number)
+    m.script(f"load{m.number}.py", f"#!/usr/bin/python3\nimport ctypes\nprint(ctypes.CDLL('/script/lib{m.number}.so').zlibCompileFlags() > 0)\n")
+    return f"run/load{m.number}.py/{name}", b"True\n"
+
+
 OPERATIONS = (cold, warm, first_use, pipeline, half_known_pipeline, snapshot, new_program)
 
 # What a reader may be told where a fault is one that nothing can avoid: no room, no descriptors, no memory, a disk that takes nothing.
@@ -194,6 +203,12 @@ def reading_fails():
     go_through([(FAIL, kinds, places, errno.EIO, skip, count, 0)
                 for kinds, places in ((OPEN, OBJECTS), (READ, OBJECTS), (OPEN, RECORDS), (READ, RECORDS), (STAT, RECORDS), (OPEN | READ, TABLES))
                 for skip, count in [(skip, 1) for skip in range(12)] + [(0, 2)]])
+
+
+@test
+def reading_fails_under_a_guest():
+    """the same where it is a running guest that needs the object"""
+    go_through([(FAIL, kinds, OBJECTS, errno.EIO, skip, 1, 0) for kinds in (OPEN, READ) for skip in range(0, 60, 2)], (new_library,))
 
 
 @test
