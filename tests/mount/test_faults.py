@@ -82,7 +82,8 @@ class FaultyMount(Mount):
         return f"x{self.number}", b"%d %d\n" % (len(data) - lines - 1, lines + 1)
 
 
-# --- the operations: each returns the name to read and what is right; `before` is all that happens without faults ---
+# --- the operations: each does what comes before, and returns the name to read then and what is right. Results are new ones, each different: that a stored one
+# cannot be read once it is open is another matter (damage_behind_an_open_file) ---
 
 def cold(m):
     name, right = m.fresh()
@@ -133,8 +134,8 @@ def new_library(m):
     name, _ = m.fresh()
     library = next(Path("/lib/x86_64-linux-gnu").glob("libz.so.1*"))
     m.script(f"lib{m.number}.so", library.read_bytes() + b"%d" % m.number)
-    m.script(f"load{m.number}.py", f"#!/usr/bin/python3\nimport ctypes\nprint(ctypes.CDLL('/script/lib{m.number}.so').zlibCompileFlags() > 0)\n")
-    return f"run/load{m.number}.py/{name}", b"True\n"
+    m.script(f"load{m.number}.py", f"#!/usr/bin/python3\nimport ctypes\nprint({m.number}, ctypes.CDLL('/script/lib{m.number}.so').zlibCompileFlags() > 0)\n")
+    return f"run/load{m.number}.py/{name}", b"%d True\n" % m.number
 
 
 OPERATIONS = (cold, warm, first_use, pipeline, half_known_pipeline, snapshot, new_program)
