@@ -100,7 +100,8 @@ static void remember_damaged(struct zvm_fsck *fsck, const struct zvm_digest *dig
 static bool is_damaged(const struct zvm_fsck *fsck, const struct zvm_digest *digest)
 {
 	struct zvm_damaged *d;
-	HASH_FIND(hh, fsck->damaged, digest, sizeof *digest, d);
+	struct zvm_digest name = {.high = digest->high, .low = digest->low, .twin = digest->twin};
+	HASH_FIND(hh, fsck->damaged, &name, sizeof name, d);
 	return d != NULL;
 }
 
@@ -408,7 +409,7 @@ static bool is_among(const char *name, const char *const *names)
 /* Beside what is ours a person may keep what he likes, or a filesystem its lost+found. */
 static void look_at_top(struct zvm_fsck *fsck, int directory, const char *name)
 {
-	static const char *const ours[] = {"objects", "records", "stat", "tmp", "lock", "version", NULL};
+	static const char *const ours[] = {"objects", "records", "stat", "tmp", "lock", "version", "secret", NULL};
 	(void)directory;
 	if (!is_among(name, ours))
 		note_strange(fsck, "", name);
