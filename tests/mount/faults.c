@@ -38,6 +38,7 @@ enum operation {
 	CLONE = 2048,
 	STAT = 4096,
 	UNLINK = 8192,
+	UNNAMED = 16384, /* O_TMPFILE, and so creating, too */
 };
 
 enum place { OBJECTS = 1, RECORDS = 2, TABLES = 4, TEMPORARY = 8, ELSEWHERE = 16 };
@@ -147,14 +148,16 @@ static enum action meets(enum operation operation, int directory, const char *na
 
 static enum operation open_kind(int flags)
 {
-	return flags & O_CREAT || (flags & O_TMPFILE) == O_TMPFILE ? CREATE : OPEN;
+	if ((flags & O_TMPFILE) == O_TMPFILE)
+		return CREATE | UNNAMED;
+	return flags & O_CREAT ? CREATE : OPEN;
 }
 
 int openat(int directory, const char *name, int flags, ...)
 {
 	va_list arguments;
 	va_start(arguments, flags);
-	mode_t mode = open_kind(flags) == CREATE ? va_arg(arguments, mode_t) : 0;
+	mode_t mode = open_kind(flags) & CREATE ? va_arg(arguments, mode_t) : 0;
 	va_end(arguments);
 	CALL(int, -1, open_kind(flags), directory, name, REAL(openat)(directory, name, flags, mode));
 }
@@ -163,7 +166,7 @@ int open(const char *name, int flags, ...)
 {
 	va_list arguments;
 	va_start(arguments, flags);
-	mode_t mode = open_kind(flags) == CREATE ? va_arg(arguments, mode_t) : 0;
+	mode_t mode = open_kind(flags) & CREATE ? va_arg(arguments, mode_t) : 0;
 	va_end(arguments);
 	CALL(int, -1, open_kind(flags), AT_FDCWD, name, REAL(open)(name, flags, mode));
 }

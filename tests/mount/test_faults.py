@@ -19,7 +19,7 @@ from harness import ZVM, Mount, Skip, main, need_fuse, test, zvm  # noqa: E402
 LIBRARY = Path(os.environ.get("ZVM_BUILD", Path(ZVM).parent)) / "faults.so"
 
 # As in faults.c.
-OPEN, CREATE, READ, WRITE, LINK, RENAME, MKDIR, SYNC, CHMOD, TRUNCATE, COPY, CLONE, STAT, UNLINK = (1 << n for n in range(14))
+OPEN, CREATE, READ, WRITE, LINK, RENAME, MKDIR, SYNC, CHMOD, TRUNCATE, COPY, CLONE, STAT, UNLINK, UNNAMED = (1 << n for n in range(15))
 OBJECTS, RECORDS, TABLES, TEMPORARY, ELSEWHERE = (1 << n for n in range(5))
 NOTHING, FAIL, SHORT, KILL_BEFORE, KILL_AFTER = range(5)
 ANY_PLACE = OBJECTS | RECORDS | TABLES | TEMPORARY
@@ -339,6 +339,22 @@ def damage_behind_an_open_file():
                 os.close(fd)
         found = zvm("fsck", "--store", str(m.store))
         assert found.returncode == 0, found
+
+
+@test
+def without_unnamed_files():
+    """on a filesystem that knows no unnamed files all works, also in a row with other faults, and no name stays in tmp/"""
+    with FaultyMount() as m:
+        m.faults.arm(FAIL, UNNAMED, error=errno.EOPNOTSUPP)
+        m.remount()
+        for operation in OPERATIONS * 3:
+            path, right = operation(m)
+            assert m.error(path) == (0, right), operation
+        assert m.faults.disarm() > 20
+        m.unmount()
+        assert os.listdir(m.store / "tmp") == [], os.listdir(m.store / "tmp")
+        assert fsck(m).returncode == 0
+        m.mount()
 
 
 def runs_of(m, path, right):
