@@ -5,7 +5,7 @@
 #   make check        every test: unit, mount, box, the sanitizer build, the fuzzers' corpora, formatting
 #   make asan         the unit tests with AddressSanitizer and UBSan (all that is not the monitor)
 #   make fuzz         each fuzzer for a minute
-#   make bench        speed against the same programs run natively
+#   make bench        speed beside the same programs run natively and in bubblewrap, and build/bench.json
 #   make man          the manual, in build/man
 #   make format       every C file as .clang-format has it; format-check looks only
 #   make install      PREFIX (/usr/local), DESTDIR; make uninstall takes it away again
@@ -76,13 +76,13 @@ MONITOR_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(wildcard sandbox/monitor/*.c)) \
 UNIT_TESTS = $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 GUESTS = $(patsubst tests/box/%.c,$(BUILD)/box/%,$(wildcard tests/box/*.c tests/box/escape/*.c))
 FUZZERS = $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.[ch] contrib/bench/*.c tests/mount/*.c)
+FORMATTED = $(wildcard fs/*.[ch] sandbox/*.[ch] sandbox/monitor/*.[ch] include/zvm/*.h tests/unit/*.[ch] tests/box/*.[ch] tests/box/escape/*.[ch] tests/fuzz/*.[ch] contrib/bench/*.[ch] contrib/bench/workloads/*.c tests/mount/*.c)
 
 # --- what has to be there first ---
 
 # The demo and the checks compare with programs which a small machine may lack; building does not need them.
 DEMO_PROGRAMS = fusermount3 python3 gawk jq
-BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3 busybox
+BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3 busybox bwrap
 CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname setpriv prlimit \
 	ascii2uni brotli bzip2 cjpeg cmark colordiff compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
 	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd \
@@ -102,7 +102,7 @@ ifdef INSTALLED
 $(error contrib/install-deps has run, and still one of these is missing: $(PACKAGES) cmocka zydis uthash $(PROGRAMS))
 endif
 # pkg-config could not answer while this file was read: install, then let another make read it.
-$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench man install deb: dependencies
+$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench bench-programs man install deb: dependencies
 	$(MAKE) INSTALLED=1 $@
 
 dependencies:
@@ -188,13 +188,30 @@ fuzz: fuzzers
 		echo "== $$n"; $$f -max_total_time=$${FUZZ_SECONDS:-60} -rss_limit_mb=1024 -timeout=30 -artifact_prefix=$(BUILD)/corpus/ \
 			$(BUILD)/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 
-$(BUILD)/bench: contrib/bench/bench.c
-	@mkdir -p $(@D)
-	$(call quietly,LINK) $(CC) $(CFLAGS_ALL) $(LINK) -o $@ $<
+# The benchmark, what it compares with, and the programs of ours that it runs.
+BENCH_DIRECTORY = $(BUILD)/contrib/bench
+BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out contrib/bench/passthrough.c,$(wildcard contrib/bench/*.c)))
+BENCH_BUILT = $(addprefix $(BENCH_DIRECTORY)/,bench passthrough $(addprefix workloads/,compute files memory report.py))
 
-# BENCH="-n 500" for more rounds.
-bench: $(BUILD)/zvm $(BUILD)/bench
-	$(BUILD)/bench $(BENCH) -j $(BUILD)/bench.json $(BUILD)/zvm contrib/bench
+$(BENCH_DIRECTORY)/bench: $(BENCH_OBJECTS)
+	$(call quietly,LINK) $(CC) $(LINK) -o $@ $^ $(LIBRARIES)
+
+$(BENCH_DIRECTORY)/passthrough: $(BENCH_DIRECTORY)/passthrough.o
+	$(call quietly,LINK) $(CC) $(LINK) -o $@ $^ $(LIBRARIES)
+
+$(BENCH_DIRECTORY)/workloads/%: contrib/bench/workloads/%.c
+	@mkdir -p $(@D)
+	$(call quietly,CC) $(CC) -std=gnu11 -D_GNU_SOURCE -O2 $(WARNINGS) -o $@ $<
+
+$(BENCH_DIRECTORY)/workloads/%.py: contrib/bench/workloads/%.py
+	@mkdir -p $(@D)
+	cp $< $@
+
+bench-programs: $(BENCH_BUILT)
+
+# BENCH="-n 500" for more rounds, BENCH="-w python3 -w 'open*'" for some rows.
+bench: $(BUILD)/zvm $(BENCH_BUILT)
+	$(BENCH_DIRECTORY)/bench $(BENCH) -j $(BUILD)/bench.json $(BUILD)/zvm $(BENCH_DIRECTORY)
 
 man: $(BUILD)/man/zvm.1 $(BUILD)/man/zvm.5 $(BUILD)/man/zvm-box.7
 
@@ -247,7 +264,7 @@ uninstall:
 	rm -f $(DESTDIR)$(ZSH_COMPLETIONS)/_zvm
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/zvm
 
-.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench man format format-check install uninstall deb clean
+.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench bench-programs man format format-check install uninstall deb clean
 .SECONDARY:
 
--include $(BUILD)/bench.d $(BUILD)/faults.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
+-include $(BENCH_OBJECTS:.o=.d) $(BENCH_DIRECTORY)/passthrough.d $(BUILD)/faults.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
