@@ -18,6 +18,7 @@
 #include "watch.h"
 
 #define QUICK_MAX (16u << 20)
+#define STORE_TRIES 8 /* gc may remove what was there already as soon as it is found, but not every time */
 /* Of a file that is old enough to be known, and is not: it has hardly been an input before. A listing of a directory
  * with many of them must not read them all. */
 #define QUICK_UNKNOWN_MAX (256u << 10)
@@ -205,11 +206,21 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 		*ret_size = (uint64_t)st.st_size;
 		return look_at_file(blobs, fd, &st, ret, ret_fd);
 	}
-	int r = snapshot(blobs, fd, &st, ret, &size);
-	if (r == 0 && ret_fd)
-		r = zvm_store_object(blobs->store, ret, ret_fd, NULL);
-	*ret_size = size;
+	int r = -ENOENT;
+	for (unsigned tries = 0; r == -ENOENT && tries < STORE_TRIES; tries++) {
+		r = snapshot(blobs, fd, &st, ret, &size);
+		if (r)
+			break;
+		*ret_size = size;
+		r = ret_fd ? zvm_store_object(blobs->store, ret, ret_fd, NULL) : 0;
+	}
 	return as_trouble(r);
+}
+
+bool zvm_blob_stored(struct zvm_blobs *blobs, const struct zvm_digest *digest)
+{
+	zvm_autofd int fd = -1;
+	return zvm_store_object(blobs->store, digest, &fd, NULL) == 0;
 }
 
 int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd)
@@ -233,9 +244,12 @@ static int keep_bytes(void *context, const void *bytes, size_t size, struct zvm_
 		zvm_memory_identify(bytes, size, zvm_store_secret(blobs->store), ret);
 		return find_name(blobs, same_as_bytes, bytes, size, ret);
 	}
-	int r = zvm_store_put(blobs->store, bytes, size, ret);
-	if (r == 0 && ret_fd)
-		r = zvm_store_object(blobs->store, ret, ret_fd, NULL);
+	int r = -ENOENT;
+	for (unsigned tries = 0; r == -ENOENT && tries < STORE_TRIES; tries++) {
+		r = zvm_store_put(blobs->store, bytes, size, ret);
+		if (r == 0 && ret_fd)
+			r = zvm_store_object(blobs->store, ret, ret_fd, NULL);
+	}
 	return as_trouble(r);
 }
 

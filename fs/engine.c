@@ -102,7 +102,7 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 	if (!f)
 		return -ENOMEM;
 	f->growing_fd = -1;
-	f->job.input_fd = -1;
+	f->job.input_fd = f->job.hold_fd = -1;
 	f->job.target.input_fd = fcntl(target->input_fd, F_DUPFD_CLOEXEC, 0);
 	f->job.cancel_fd = eventfd(0, EFD_CLOEXEC);
 	int r = f->job.target.input_fd < 0 || f->job.cancel_fd < 0 ? -errno

@@ -50,7 +50,9 @@ struct zvm_job {
 	unsigned stage; /* the one that comes next, and its input */
 	struct zvm_digest input;
 	int input_fd;
-	bool second; /* it has begun once more, see job.c */
+	bool second;        /* it has begun once more, see job.c */
+	int hold_fd;        /* zvm_store_hold, while there is a story */
+	uint64_t evictions; /* of the store, when it began */
 	/* turn.c */
 	struct zvm_job *prev, *next; /* in engine->running or engine->parked */
 	struct zvm_digest action;

@@ -17,7 +17,10 @@
 #include "content.h"
 #include "engine_internal.h"
 #include "stage.h"
+#include "store_internal.h"
 #include "warrant.h"
+
+#define TRIES 8
 
 /* One stage with all that its action points to. */
 struct work {
@@ -91,6 +94,8 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 		atomic_fetch_add(&w->engine->counters.cancelled, 1);
 		return say(w->story, -EINTR, "nobody waited for the result any more");
 	default:
+		if (o->error == -ENOSPC)
+			zvm_store_is_full(w->engine->options.store);
 		if (o->error == -ENOSPC)
 			return say(w->story, -ENOSPC, "the store is full");
 		w->story->unreadable = o->error == -EIO;
@@ -365,8 +370,12 @@ static int begin(struct zvm_engine *engine, struct zvm_job *job)
 	struct zvm_story *story = zvm_story_new(job->target.spec, job->target.input_name);
 	if (!story)
 		return -ENOMEM;
-	job->input_fd = -1;
+	job->input_fd = job->hold_fd = -1;
 	job->story = story;
+	job->stage = 0;
+	job->evictions = zvm_store_evictions(engine->options.store);
+	/* Without a hold (no descriptor is free) it may only have to begin again. */
+	(void)zvm_store_hold(engine->options.store, &job->hold_fd);
 	return zvm_blob_of_file(engine->blobs, job->target.input_fd, &job->input, &size, &job->input_fd);
 }
 
@@ -423,8 +432,15 @@ void zvm_job_drop(struct zvm_job *job)
 {
 	zvm_story_free(job->story);
 	zvm_close_pointer(&job->input_fd);
+	zvm_close_pointer(&job->hold_fd);
 	job->story = NULL;
-	job->input_fd = -1;
+	job->input_fd = job->hold_fd = -1;
+}
+
+/* An object that it had found has been removed since: all of it is found again, or made. */
+static bool has_lost_an_object(const struct zvm_engine *engine, const struct zvm_job *job, int result)
+{
+	return (result == -ENOENT || result == -EIO) && job->evictions != zvm_store_evictions(engine->options.store);
 }
 
 /* Would another try avoid it? Something in the store could not be read, or a box died before it had its orders. */
@@ -472,6 +488,10 @@ int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct
                     struct zvm_result **ret)
 {
 	int r = compute_stages(engine, job, job->second ? NULL : start);
+	for (unsigned tries = 0; tries < TRIES && has_lost_an_object(engine, job, r); tries++) {
+		zvm_job_drop(job);
+		r = compute_stages(engine, job, NULL);
+	}
 	if (!job->second && is_worth_a_try(r, job->story))
 		r = begin_again(engine, job);
 	if (r == -EINPROGRESS)

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <zvm/cleanup.h>
 #include <zvm/record.h>
+#include "accord.h"
 #include "check.h"
 #include "content.h"
 #include "record_file.h"
@@ -468,11 +469,18 @@ int zvm_record_find_quick(struct zvm_records *records, const struct zvm_action *
 static int make_directories(struct zvm_records *records, const char *directory)
 {
 	char shelf[3] = {directory[0], directory[1], 0};
-	if (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST)
-		return 0;
-	if (errno == ENOENT && (mkdirat(records->store->records, shelf, 0700) == 0 || errno == EEXIST) &&
-	    (mkdirat(records->store->records, directory, 0700) == 0 || errno == EEXIST))
-		return 0;
+	struct stat st;
+	for (int tries = 0; tries < 2; tries++) {
+		if (mkdirat(records->store->records, directory, 0700) == 0) {
+			if (fstatat(records->store->records, directory, &st, 0) == 0)
+				zvm_store_add_usage(records->store, (int64_t)st.st_blocks * 512);
+			return 0;
+		}
+		if (errno == EEXIST)
+			return 0;
+		if (errno != ENOENT || (mkdirat(records->store->records, shelf, 0700) < 0 && errno != EEXIST))
+			break;
+	}
 	return errno == EDQUOT ? -ENOSPC : -errno;
 }
 
@@ -530,22 +538,31 @@ static int link_record(struct zvm_records *records, const struct address *addres
 	return -EBUSY;
 }
 
-static int save(struct zvm_records *records, const struct address *address, const struct zvm_record *record)
+/* gc is kept out until the record has its name: it either knows of what it names, or removed that before. */
+static int save(struct zvm_records *records, const struct address *address, const struct zvm_action *action,
+                const struct zvm_record *record)
 {
 	zvm_autobytes struct zvm_bytes file = {0};
-	zvm_autofd int fd = -1;
+	zvm_autofd int fd = -1, lock = -1;
+	struct stat st;
 	int r = zvm_record_file_encode(&address->action, record, &file);
 	r = r ? r : zvm_store_begin(records->store, &fd);
 	r = r ? r : zvm_write_all(fd, file.data, file.size);
+	r = r ? r : zvm_accord_save(records->store, action, record, &lock);
 	r = r ? r : make_directories(records, address->directory);
-	return r ? r : link_record(records, address, &fd);
+	r = r ? r : link_record(records, address, &fd);
+	if (r == 0 && fstat(fd, &st) == 0)
+		zvm_store_add_usage(records->store, (int64_t)st.st_blocks * 512);
+	if (r == -ENOSPC)
+		zvm_store_is_full(records->store);
+	return r;
 }
 
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record)
 {
 	struct address address;
 	int r = find_address(action, &address);
-	r = r ? r : save(records, &address, record);
+	r = r ? r : save(records, &address, action, record);
 	zvm_bytes_free(&address.action);
 	return r;
 }

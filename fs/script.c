@@ -280,6 +280,11 @@ int zvm_script_find(struct zvm_scripts *s, const char *name, bool quick, struct 
 	if (r)
 		return r;
 	*ret = recall(s, name, &st);
+	/* Whoever only looks needs no content; a run does, and gc may have removed it. */
+	if (*ret && !quick && !zvm_blob_stored(s->blobs, &(*ret)->digest)) {
+		zvm_script_unref(*ret);
+		*ret = NULL;
+	}
 	if (*ret)
 		return 0;
 	return learn(s, name, place, quick, ret);

@@ -26,6 +26,7 @@
 #include <syslog.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
+#include "accord.h"
 #include "content.h"
 #include "temporary.h"
 
@@ -223,7 +224,10 @@ static int open_whole(struct zvm_store *store, const char *path, char **ret_reas
 	r = r ? r : open_rooms(store);
 	if (r == 0 && !(store->flags & ZVM_STORE_READONLY))
 		r = check_filesystem(store, store->tmp, ret_reason);
-	return r ? r : zvm_secret_load(store);
+	r = r ? r : zvm_secret_load(store);
+	if (r == 0)
+		zvm_page_open(store);
+	return r;
 }
 
 static int open_directory(struct zvm_store *store, const char *path, char **ret_reason)
@@ -257,6 +261,7 @@ int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, cha
 		return -ENOMEM;
 	store->directory = store->objects = store->records = store->tmp = store->lock_fd = -1;
 	store->flags = flags;
+	atomic_init(&store->watcher, -1);
 	pthread_mutex_init(&store->lock, NULL);
 	store->path = absolute(path);
 	int r = store->path ? open_directory(store, store->path, ret_reason) : -ENOMEM;
@@ -275,6 +280,7 @@ void zvm_store_close(struct zvm_store *store)
 	if (!store)
 		return;
 	zvm_store_doubt(store);
+	zvm_page_close(store);
 	zvm_close_pointer(&store->directory);
 	zvm_close_pointer(&store->objects);
 	zvm_close_pointer(&store->records);
@@ -519,6 +525,15 @@ static bool is_gap(struct zvm_store *store, const struct zvm_digest *digest)
 	return zvm_store_has(store, &next) && !zvm_store_has(store, digest);
 }
 
+static void count_written(struct zvm_store *store, int fd, uint64_t size)
+{
+	struct stat st;
+	atomic_fetch_add(&store->counters.objects_written, 1);
+	atomic_fetch_add(&store->counters.bytes_written, size);
+	if (fstat(fd, &st) == 0)
+		zvm_store_add_usage(store, (int64_t)st.st_blocks * 512);
+}
+
 static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct zvm_digest *digest)
 {
 	unsigned condemned = 0;
@@ -530,8 +545,7 @@ static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct 
 		}
 		int r = link_into_place(store, fd, &name);
 		if (r == 0) {
-			atomic_fetch_add(&store->counters.objects_written, 1);
-			atomic_fetch_add(&store->counters.bytes_written, size);
+			count_written(store, *fd, size);
 			return 0;
 		}
 		if (r != -EEXIST)
@@ -561,6 +575,8 @@ int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, u
 	if (r == 0 && fchmod(*fd, 0400) < 0)
 		r = -errno;
 	r = r ? r : place_object(store, fd, size, ret);
+	if (r == -ENOSPC)
+		zvm_store_is_full(store);
 	if (r == 0 && fstat(*fd, &st) == 0)
 		now_verified(store, &st, ret->print);
 	if (ret_size)
@@ -595,6 +611,8 @@ int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, 
 		return -errno;
 	int r = zvm_store_begin(store, &copy);
 	r = r ? r : zvm_content_copy(fd, copy, (uint64_t)st.st_size);
+	if (r == -ENOSPC)
+		zvm_store_is_full(store);
 	return r ? r : zvm_store_commit(store, &copy, ret, ret_size);
 }
 
@@ -680,6 +698,7 @@ void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest,
 
 void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret)
 {
+	const struct zvm_page *page = store->page;
 	*ret = (struct zvm_store_counters){
 	        .objects_written = atomic_load(&store->counters.objects_written),
 	        .bytes_written = atomic_load(&store->counters.bytes_written),
@@ -688,4 +707,12 @@ void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret)
 	        .condemned = atomic_load(&store->counters.condemned),
 	        .records_written = atomic_load(&store->counters.records_written),
 	};
+	if (!page)
+		return;
+	int64_t bytes = atomic_load(&page->bytes);
+	ret->bytes = bytes > 0 ? (uint64_t)bytes : 0;
+	ret->gc_runs = atomic_load(&page->runs);
+	ret->gc_objects = atomic_load(&page->objects);
+	ret->gc_records = atomic_load(&page->records);
+	ret->gc_bytes = atomic_load(&page->freed);
 }

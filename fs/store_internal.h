@@ -55,7 +55,13 @@ struct zvm_store {
 	struct zvm_verified *verified;
 	int spares[ZVM_SPARES_MAX]; /* empty unnamed files, open */
 	unsigned spare_count;
-	atomic_bool no_unnamed; /* temporary.c: this filesystem has no O_TMPFILE */
+	struct zvm_page *page; /* accord.h; NULL: nobody shares one with us */
+	bool gc_may_come;      /* there is a page, and there are locks */
+	/* keeper.c */
+	atomic_ulong watched_bytes; /* beyond it, and when something did not fit, `watcher` is written to */
+	atomic_int watcher;         /* an eventfd, or -1 */
+	atomic_bool full;           /* something did not fit */
+	atomic_bool no_unnamed;     /* temporary.c: this filesystem has no O_TMPFILE */
 	struct {
 		atomic_ulong objects_written, bytes_written, objects_shared, twins, condemned, records_written;
 	} counters;
@@ -65,6 +71,13 @@ struct zvm_store {
 struct zvm_table;
 int zvm_shortcuts_open(struct zvm_store *store, struct zvm_table **ret);
 int zvm_derived_table_open(struct zvm_store *store, struct zvm_table **ret);
+
+/* Rises before objects become missing. */
+uint64_t zvm_store_evictions(const struct zvm_store *store);
+/* The store has grown by so much; or shrunk. */
+void zvm_store_add_usage(struct zvm_store *store, int64_t bytes);
+/* It is time to collect: something did not fit. */
+void zvm_store_is_full(struct zvm_store *store);
 
 /* What prints are made with; NULL: there is none. */
 static inline const struct zvm_secret *zvm_store_secret(const struct zvm_store *store)

@@ -34,7 +34,8 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
  * digest is the one that the content has or would have, and *ret_fd may be the file itself. */
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd);
 
-/* A stored content by its digest: zvm_store_object. */
+/* A stored content by its digest: is it there, and zvm_store_object. */
+bool zvm_blob_stored(struct zvm_blobs *blobs, const struct zvm_digest *digest);
 int zvm_blob_object(struct zvm_blobs *blobs, const struct zvm_digest *digest, int *ret_fd);
 
 /* What reports changes of the host's files to whoever remembers something of them (fs/watch.h); NULL: nothing does. */

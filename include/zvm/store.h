@@ -75,9 +75,18 @@ void zvm_store_condemn(struct zvm_store *store, const struct zvm_digest *digest,
 /* Objects that were found whole may not be any more: each is checked again when it is used the next time. */
 void zvm_store_doubt(struct zvm_store *store);
 
+/*
+ * Whoever stores objects that no record names yet (a run that will be remembered) holds the store from before the first
+ * of them until his record is saved: so long gc leaves new ones alone. *ret_fd: to be closed, by the end of the process
+ * at the latest; -1 where no gc can come. It is cheap, and any number may be had at once.
+ */
+int zvm_store_hold(struct zvm_store *store, int *ret_fd);
+
 /* Counters for stats, monotonic since open. */
 struct zvm_store_counters {
 	uint64_t objects_written, bytes_written, objects_shared, twins, condemned, records_written;
+	/* Of the store, by whomever: what it takes (0 until it is known), and all that gc ever did in it. */
+	uint64_t bytes, gc_runs, gc_objects, gc_records, gc_bytes;
 };
 void zvm_store_counters(struct zvm_store *store, struct zvm_store_counters *ret);
 

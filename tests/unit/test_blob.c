@@ -273,6 +273,7 @@ static void a_read_only_store_is_asked_and_never_told(void **state)
 	assert_int_equal(after, length);
 	assert_int_equal(unlink(in_scratch("store/stat/shortcuts")), 0);
 	assert_int_equal(unlink(in_scratch("store/stat/derived")), 0);
+	assert_int_equal(unlink(in_scratch("store/stat/gc")), 0);
 	reopen(ZVM_STORE_READONLY);
 	assert_int_equal(count_names(in_scratch("store/stat")), 0);
 	reopen(0);
