@@ -112,3 +112,31 @@ int zvm_derived_keep(struct zvm_derived *d, const char *name, const struct zvm_d
 	zvm_table_put(d->table, &key, &entry);
 	return 0;
 }
+
+struct walk {
+	int (*visit)(void *context, uint64_t source, const struct zvm_digest *derived);
+	void *context;
+};
+
+static int visit_entry(void *context, const void *bytes, const void *value)
+{
+	const struct walk *walk = context;
+	struct key key;
+	struct entry entry;
+	memcpy(&key, bytes, sizeof key);
+	memcpy(&entry, value, sizeof entry);
+	struct zvm_digest digest = zvm_digest_of(entry.high, entry.low, entry.number);
+	return entry.number == NO_CONTENT ? 0 : walk->visit(walk->context, key.source.inode, &digest);
+}
+
+int zvm_derived_each(struct zvm_store *store,
+                     int (*visit)(void *context, uint64_t source, const struct zvm_digest *derived), void *context)
+{
+	struct zvm_table *table;
+	int r = zvm_derived_table_open(store, &table);
+	if (r)
+		return r;
+	r = zvm_table_each(table, visit_entry, &(struct walk){visit, context});
+	zvm_table_close(table);
+	return r;
+}

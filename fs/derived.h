@@ -22,4 +22,8 @@ int zvm_derived_find(struct zvm_derived *derived, const char *name, const struct
 int zvm_derived_keep(struct zvm_derived *derived, const char *name, const struct zvm_digest *source,
                      const unsigned char note[ZVM_NOTE_SIZE], int fd, int *ret_fd);
 
+/* For gc: all contents that were derived, and the inode number of the object file that each was made of. */
+int zvm_derived_each(struct zvm_store *store,
+                     int (*visit)(void *context, uint64_t source, const struct zvm_digest *derived), void *context);
+
 #endif

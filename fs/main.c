@@ -15,6 +15,7 @@ static const struct zvm_command commands[] = {
         {"explain", "is a result stored, and if not, what has changed", zvm_command_explain},
         {"verify", "run stored results again and compare", zvm_command_verify},
         {"fsck", "look for damage in a store, and repair it", zvm_command_fsck},
+        {"gc", "make a store smaller", zvm_command_gc},
         {"stats", "counters of a mount, or the size of a store", zvm_command_stats},
         {"vet", "what a program is and what it would need", zvm_command_vet},
         {"doctor", "what this machine offers, and how to get the rest", zvm_command_doctor},

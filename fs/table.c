@@ -137,6 +137,43 @@ void zvm_table_put(struct zvm_table *table, const void *key, const void *value)
 	(void)n;
 }
 
+/* --- all of it --- */
+
+/* The first bucket from `at` on that is more than a hole; -ENXIO: there is none. */
+static off_t next_bucket(const struct zvm_table *table, off_t at)
+{
+	off_t size = (off_t)(table->entry_size * ZVM_TABLE_SLOTS);
+	at = lseek(table->file, at, SEEK_DATA);
+	return at < 0 ? -errno : at - at % size;
+}
+
+static int visit_bucket(struct zvm_table *table, uint64_t at,
+                        int (*visit)(void *context, const void *key, const void *value), void *context)
+{
+	unsigned char bucket[ENTRY_MAX * ZVM_TABLE_SLOTS];
+	int r = 0;
+	if (!read_bucket(table, at, bucket))
+		return 0;
+	for (unsigned i = 0; r == 0 && i < ZVM_TABLE_SLOTS; i++) {
+		const unsigned char *entry = bucket + i * table->entry_size;
+		if (is_whole(table, entry))
+			r = visit(context, entry, entry + table->shape.key_size);
+	}
+	return r;
+}
+
+int zvm_table_each(struct zvm_table *table, int (*visit)(void *context, const void *key, const void *value),
+                   void *context)
+{
+	off_t at = table->file < 0 ? -ENXIO : next_bucket(table, 0);
+	int r = 0;
+	while (r == 0 && at >= 0) {
+		r = visit_bucket(table, (uint64_t)at, visit, context);
+		at = next_bucket(table, at + (off_t)(table->entry_size * ZVM_TABLE_SLOTS));
+	}
+	return r ? r : at == -ENXIO ? 0 : (int)at;
+}
+
 /* --- for fsck --- */
 
 static void check_bucket(struct zvm_table *table, uint64_t at, bool clear, uint64_t *entries, uint64_t *damaged)

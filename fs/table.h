@@ -34,6 +34,10 @@ void zvm_table_close(struct zvm_table *table);
 bool zvm_table_find(struct zvm_table *table, const void *key, void *ret_value);
 void zvm_table_put(struct zvm_table *table, const void *key, const void *value);
 
+/* Every entry there is, for gc. A visitor that returns non-zero ends the walk, which returns that; or -errno. */
+int zvm_table_each(struct zvm_table *table, int (*visit)(void *context, const void *key, const void *value),
+                   void *context);
+
 /*
  * How many entries there are, and how many that are damaged (for fsck; `clear`: these are emptied). 0 or -errno of
  * reading. A file of another shape is all damaged entries.

@@ -16,7 +16,7 @@ _zvm() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm explain verify fsck stats vet doctor --help --version' -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm explain verify fsck gc stats vet doctor --help --version' -- "$current")
 		return
 	fi
 	case $previous in
@@ -41,6 +41,7 @@ _zvm() {
 	explain) options='--json --store --help' ;;
 	verify) options='--sample --rate -j --store --help' ;;
 	fsck) options='--repair --store -q --help' ;;
+	gc) options='--max-size --min-free --dry-run --store --help' ;;
 	stats) options='--store --help' ;;
 	vet) options='--json --help' ;;
 	*) options=--help ;;

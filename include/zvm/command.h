@@ -22,6 +22,7 @@ int zvm_command_warm(int argc, char **argv);
 int zvm_command_explain(int argc, char **argv);
 int zvm_command_verify(int argc, char **argv);
 int zvm_command_fsck(int argc, char **argv);
+int zvm_command_gc(int argc, char **argv);
 int zvm_command_stats(int argc, char **argv);
 int zvm_command_vet(int argc, char **argv);
 int zvm_command_doctor(int argc, char **argv);
