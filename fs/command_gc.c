@@ -1,4 +1,4 @@
-/* zvm gc: makes a store smaller. */
+/* zvm gc: makes a store smaller, by hand or for the daemon that has started it. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -20,7 +20,7 @@ static void print_help(void)
 	     "  --min-free SIZE  what its filesystem is to have free (default: 1G, or 5 % if that is less)\n"
 	     "  --dry-run        tell what would go, and remove nothing\n"
 	     "  --store DIR      the store (default: $XDG_CACHE_HOME/zvm)\n\n"
-	     "SIZE is in bytes, or with K, M, G or T behind it.");
+	     "SIZE is in bytes, or with K, M, G or T behind it. A mount does this by itself: see `zvm mount --help`.");
 }
 
 struct arguments {

@@ -20,6 +20,8 @@
 #include <zvm/command.h>
 #include <zvm/mount.h>
 #include "facts.h"
+#include "gc.h"
+#include "keeper.h"
 #include "mountpoint.h"
 #include "notify.h"
 
@@ -33,6 +35,8 @@ struct options {
 	bool foreground, debug, follow, others, stat_runs, any_exit, nonempty;
 	unsigned max_jobs, user_jobs;
 	struct zvm_limits limits;
+	uint64_t store_size, store_free;
+	bool has_store_free;
 	char fuse[1024]; /* for libfuse */
 	int ready;       /* pipe to the parent; -1 in the foreground */
 };
@@ -52,6 +56,9 @@ static void print_help(void)
 	     "                  max_jobs=N      boxes at once (default: one for each processor)\n"
 	     "                  user_jobs=N     results under way at once for each user (default: no limit)\n"
 	     "                  timeout=S memory=SIZE output=SIZE   limits where a script declares none\n"
+	     "                  store_size=SIZE collect the store when it takes more (default: 10G)\n"
+	     "                  store_free=SIZE ... or when less is free beside it (default: 1G, or 5 % if that is "
+	     "less)\n"
 	     "                  allow_other     other users may use the mount\n"
 	     "                  nonempty        mount over a directory that is not empty\n"
 	     "                  scripts=DIR inputs=DIR store=DIR    as above, for fstab\n\n"
@@ -107,6 +114,17 @@ static int parse_size(const char *text, uint64_t *ret)
 	return 0;
 }
 
+/* 0 is one, too: nothing is collected because the filesystem is full. */
+static int parse_floor(struct options *o, const char *text)
+{
+	unsigned long long n;
+	if (zvm_parse_size(text, &n))
+		return -EINVAL;
+	o->store_free = n;
+	o->has_store_free = true;
+	return 0;
+}
+
 static int parse_valued(struct options *o, const char *name, const char *value)
 {
 	unsigned long n;
@@ -130,6 +148,10 @@ static int parse_valued(struct options *o, const char *name, const char *value)
 		return parse_size(value, &o->limits.memory_bytes);
 	if (!strcmp(name, "output"))
 		return parse_size(value, &o->limits.output_bytes);
+	if (!strcmp(name, "store_size"))
+		return parse_size(value, &o->store_size);
+	if (!strcmp(name, "store_free"))
+		return parse_floor(o, value);
 	if (!strcmp(name, "scripts"))
 		return add_script_directory(o, value);
 	if (!strcmp(name, "inputs"))
@@ -437,6 +459,10 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	                                     .user_jobs = o->user_jobs,
 	                                     .others = o->others,
 	                                     .any_exit = o->any_exit};
+	struct zvm_keeper *keeper = NULL;
+	struct zvm_keeper_options limits = {.store = store,
+	                                    .max_bytes = o->store_size ? o->store_size : ZVM_GC_MAX_BYTES,
+	                                    .min_free = o->has_store_free ? o->store_free : zvm_gc_default_free(store)};
 	zvm_autobytes struct zvm_bytes facts = {0};
 	int r = encode_facts(o, store, &facts);
 	mount.facts = facts.data;
@@ -446,6 +472,7 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	/* SIGTERM is for the session's thread; the engine's must not take it. */
 	block_signals(true);
 	r = r ? r : zvm_engine_open(&options, &mount.engine);
+	r = r ? r : zvm_keeper_start(&limits, &keeper);
 	block_signals(false);
 	int status = r ? zvm_complain(TROUBLE, "mount", "cannot start: %s", strerror(-r)) : 0;
 	if (r == 0) {
@@ -456,6 +483,7 @@ static int serve_mount(struct options *o, struct zvm_store *store, struct zvm_la
 	}
 	zvm_notify("STOPPING=1");
 	zvm_engine_close(mount.engine);
+	zvm_keeper_stop(keeper);
 	zvm_inodes_close(mount.inodes);
 	zvm_inputs_close(mount.inputs);
 	return status;

@@ -32,6 +32,11 @@ int zvm_engine_stats_text(struct zvm_engine *engine, char **ret, size_t *ret_siz
 	        {"zvm_objects_condemned_total", "counter", "Objects found damaged and set aside.", s.condemned},
 	        {"zvm_records_written_total", "counter", "Runs remembered.", s.records_written},
 	        {"zvm_store_bytes_written_total", "counter", "Bytes of contents added to the store.", s.bytes_written},
+	        {"zvm_store_bytes", "gauge", "What the store takes on the disk.", s.bytes},
+	        {"zvm_gc_runs_total", "counter", "Collections of this store, by whomever.", s.gc_runs},
+	        {"zvm_gc_removed_objects_total", "counter", "Contents that they removed.", s.gc_objects},
+	        {"zvm_gc_removed_records_total", "counter", "Runs that they made forgotten.", s.gc_records},
+	        {"zvm_gc_removed_bytes_total", "counter", "Bytes that they removed.", s.gc_bytes},
 	};
 	FILE *out = open_memstream(ret, ret_size);
 	if (!out)

@@ -27,7 +27,7 @@ _zvm() {
 		;;
 	-o)
 		compopt -o nospace
-		options='follow stat=run exit=any max_jobs= user_jobs= timeout= memory= output= allow_other nonempty scripts= inputs= store='
+		options='follow stat=run exit=any max_jobs= user_jobs= timeout= memory= output= store_size= store_free= allow_other nonempty scripts= inputs= store='
 		local before=
 		[[ $current == *,* ]] && before=${current%,*},
 		mapfile -t COMPREPLY < <(compgen -P "$before" -W "$options" -- "${current##*,}")

@@ -20,6 +20,9 @@ class SmallStore(Mount):
     SIZE = 20 << 20
     INODES = 1000
 
+    def __init__(self):
+        super().__init__("-o", "store_free=0")  # it is filled on purpose: nothing is to be collected
+
     def __enter__(self):
         self.store.mkdir(mode=0o700)
         command = ["mount", "-t", "tmpfs", "-o", f"size={self.SIZE},nr_inodes={self.INODES},mode=700", "zvm-test", str(self.store)]

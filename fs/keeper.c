@@ -1,0 +1,213 @@
+/*
+ * When to collect. How much the store takes is known at any time (the page of accord.h, which everybody adds to), so
+ * looking costs nothing: a commit that comes near a limit wakes the keeper, and so does a full disk. What other
+ * processes write, and what else fills the filesystem, he sees when he looks by himself, once a minute.
+ *
+ * He begins a tenth below the limit, for runs go on meanwhile. A gc is a process of its own: it needs memory for all
+ * that the store holds, and the daemon must not. One that found nothing to remove is not started again soon.
+ */
+#include "keeper.h"
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <zvm/cleanup.h>
+#include "accord.h"
+#include "store_internal.h"
+
+#define LOOK_MS 60000
+#define SOON_MS 10000ll
+#define LATE_MS 3600000ll
+#define GIVE_BACK_MS 20
+#define NICENESS 10
+
+struct zvm_keeper {
+	struct zvm_keeper_options options;
+	pthread_t thread;
+	int wake_fd, stop_fd;
+	int64_t not_before, pause; /* ms; after a gc that removed nothing */
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static uint64_t beginning(const struct zvm_keeper_options *options)
+{
+	return options->max_bytes - options->max_bytes / 10;
+}
+
+/* If not, says when to look again: at the limit, or when half of what is free above the floor has been written. */
+static bool is_needed(const struct zvm_keeper *keeper)
+{
+	struct zvm_store *store = keeper->options.store;
+	uint64_t limit = beginning(&keeper->options), room = UINT64_MAX / 4;
+	struct statvfs st;
+	int64_t count = atomic_load(&store->page->bytes);
+	uint64_t bytes = count > 0 ? (uint64_t)count : 0;
+	if (!atomic_load(&store->page->measured) || bytes > limit)
+		return true;
+	if (fstatvfs(store->directory, &st) == 0) {
+		uint64_t left = (uint64_t)st.f_bavail * st.f_frsize;
+		if (left < keeper->options.min_free)
+			return true;
+		room = (left - keeper->options.min_free) / 2;
+	}
+	atomic_store(&store->watched_bytes, 1 + (room < limit - bytes ? bytes + room : limit));
+	return false;
+}
+
+/* --- a gc --- */
+
+static int spawn(const struct zvm_keeper *keeper, uint64_t max_bytes, pid_t *ret)
+{
+	char size[32], least[32];
+	char *store = keeper->options.store->path;
+	char *arguments[] = {(char[]){"zvm"},
+	                     (char[]){"gc"},
+	                     (char[]){"--max-size"},
+	                     size,
+	                     (char[]){"--min-free"},
+	                     least,
+	                     (char[]){"--store"},
+	                     store,
+	                     NULL};
+	posix_spawn_file_actions_t files;
+	posix_spawnattr_t attributes;
+	sigset_t none, ignored;
+	snprintf(size, sizeof size, "%llu", (unsigned long long)max_bytes);
+	snprintf(least, sizeof least, "%llu", (unsigned long long)keeper->options.min_free);
+	sigemptyset(&none);
+	sigemptyset(&ignored);
+	sigaddset(&ignored, SIGPIPE);
+	posix_spawn_file_actions_init(&files);
+	posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+	posix_spawnattr_init(&attributes);
+	posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setsigmask(&attributes, &none);
+	posix_spawnattr_setsigdefault(&attributes, &ignored);
+	int r = posix_spawn(ret, "/proc/self/exe", &files, &attributes, arguments, environ);
+	posix_spawnattr_destroy(&attributes);
+	posix_spawn_file_actions_destroy(&files);
+	return -r;
+}
+
+/* It may be killed at any moment. */
+static void wait_or_stop(const struct zvm_keeper *keeper, pid_t pid)
+{
+	int status = 0;
+	zvm_autofd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd set[] = {{.fd = fd, .events = POLLIN}, {.fd = keeper->stop_fd, .events = POLLIN}};
+	while (poll(set, 2, -1) < 0 && errno == EINTR)
+		;
+	if (set[1].revents)
+		kill(pid, SIGTERM);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (!set[1].revents && status)
+		syslog(LOG_WARNING, "gc of %s ended with status %d; `zvm gc --store` says why",
+		       keeper->options.store->path, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+/* Where the disk is full within all limits, the store makes room by what it takes itself. */
+static uint64_t wanted_size(const struct zvm_keeper *keeper, bool full)
+{
+	uint64_t limit = beginning(&keeper->options);
+	int64_t bytes = atomic_load(&keeper->options.store->page->bytes);
+	return full && bytes > 0 && (uint64_t)bytes <= limit ? (uint64_t)bytes - 1 : limit;
+}
+
+static void collect(struct zvm_keeper *keeper, bool full)
+{
+	pid_t pid;
+	const struct zvm_page *page = keeper->options.store->page;
+	uint64_t before = atomic_load(&page->freed);
+	int r = spawn(keeper, wanted_size(keeper, full), &pid);
+	if (r) {
+		syslog(LOG_WARNING, "gc cannot be started: %s", strerror(-r));
+	} else {
+		setpriority(PRIO_PROCESS, (id_t)pid, NICENESS);
+		wait_or_stop(keeper, pid);
+	}
+	if (atomic_load(&page->freed) != before || (!full && !is_needed(keeper)))
+		keeper->pause = 0;
+	else
+		keeper->pause = !keeper->pause ? SOON_MS : keeper->pause * 2 < LATE_MS ? keeper->pause * 2 : LATE_MS;
+	keeper->not_before = now_ms() + keeper->pause;
+}
+
+/* --- life --- */
+
+static void *keep(void *context)
+{
+	struct zvm_keeper *keeper = context;
+	struct pollfd set[] = {{.fd = keeper->stop_fd, .events = POLLIN}, {.fd = keeper->wake_fd, .events = POLLIN}};
+	uint64_t count;
+	while (!set[0].revents) {
+		int64_t now = now_ms();
+		bool waiting = now < keeper->not_before;
+		bool full =
+		        !waiting && keeper->options.min_free && atomic_exchange(&keeper->options.store->full, false);
+		if (full) /* who met the end of the disk gives back what he had written there */
+			poll(set, 1, GIVE_BACK_MS);
+		if (!waiting && (is_needed(keeper) || full)) {
+			collect(keeper, full);
+			poll(set, 1, 0);
+			continue;
+		}
+		/* Who has just found nothing to remove need not be woken. */
+		int n = poll(set, waiting ? 1 : 2, waiting ? (int)(keeper->not_before - now) : LOOK_MS);
+		if (n > 0 && !waiting && set[1].revents && read(keeper->wake_fd, &count, sizeof count) < 0)
+			break;
+	}
+	return NULL;
+}
+
+int zvm_keeper_start(const struct zvm_keeper_options *options, struct zvm_keeper **ret)
+{
+	*ret = NULL;
+	if (!options->store->gc_may_come || !options->store->page) /* gc would refuse */
+		return 0;
+	struct zvm_keeper *keeper = calloc(1, sizeof *keeper);
+	if (!keeper)
+		return -ENOMEM;
+	keeper->options = *options;
+	keeper->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	keeper->stop_fd = eventfd(0, EFD_CLOEXEC);
+	int r = keeper->wake_fd < 0 || keeper->stop_fd < 0 ? -errno : 0;
+	r = r ? r : -pthread_create(&keeper->thread, NULL, keep, keeper);
+	if (r) {
+		zvm_close_pointer(&keeper->wake_fd);
+		zvm_close_pointer(&keeper->stop_fd);
+		free(keeper);
+		return r;
+	}
+	atomic_store(&options->store->watcher, keeper->wake_fd);
+	*ret = keeper;
+	return 0;
+}
+
+void zvm_keeper_stop(struct zvm_keeper *keeper)
+{
+	uint64_t one = 1;
+	if (!keeper)
+		return;
+	atomic_store(&keeper->options.store->watcher, -1);
+	if (write(keeper->stop_fd, &one, sizeof one) == sizeof one)
+		pthread_join(keeper->thread, NULL);
+	zvm_close_pointer(&keeper->wake_fd);
+	zvm_close_pointer(&keeper->stop_fd);
+	free(keeper);
+}
