@@ -6,6 +6,7 @@
 #   make asan         the unit tests with AddressSanitizer and UBSan (all that is not the monitor)
 #   make fuzz         each fuzzer for a minute
 #   make bench        speed beside the same programs run natively and in bubblewrap, and build/bench.json
+#   make bench-scale  what a store of many results costs (SCALE=200000)
 #   make man          the manual, in build/man
 #   make format       every C file as .clang-format has it; format-check looks only
 #   make install      PREFIX (/usr/local), DESTDIR; make uninstall takes it away again
@@ -102,7 +103,7 @@ ifdef INSTALLED
 $(error contrib/install-deps has run, and still one of these is missing: $(PACKAGES) cmocka zydis uthash $(PROGRAMS))
 endif
 # pkg-config could not answer while this file was read: install, then let another make read it.
-$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench bench-programs man install deb: dependencies
+$(BUILD)/zvm demo check asan asan-build unit-tests guests fuzzers fuzz bench bench-scale bench-programs man install deb: dependencies
 	$(MAKE) INSTALLED=1 $@
 
 dependencies:
@@ -190,7 +191,7 @@ fuzz: fuzzers
 
 # The benchmark, what it compares with, and the programs of ours that it runs.
 BENCH_DIRECTORY = $(BUILD)/contrib/bench
-BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out contrib/bench/passthrough.c,$(wildcard contrib/bench/*.c)))
+BENCH_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out contrib/bench/passthrough.c contrib/bench/scale.c,$(wildcard contrib/bench/*.c)))
 BENCH_BUILT = $(addprefix $(BENCH_DIRECTORY)/,bench passthrough $(addprefix workloads/,compute files memory report.py))
 
 $(BENCH_DIRECTORY)/bench: $(BENCH_OBJECTS)
@@ -212,6 +213,15 @@ bench-programs: $(BENCH_BUILT)
 # BENCH="-n 500" for more rounds, BENCH="-w python3 -w 'open*'" for some rows.
 bench: $(BUILD)/zvm $(BENCH_BUILT)
 	$(BENCH_DIRECTORY)/bench $(BENCH) -j $(BUILD)/bench.json $(BUILD)/zvm $(BENCH_DIRECTORY)
+
+$(BUILD)/scale: contrib/bench/scale.c $(BUILD)/libzvm.a
+	@mkdir -p $(@D)
+	$(call quietly,LINK) $(CC) $(CFLAGS_ALL) $(LINK) -o $@ $< $(BUILD)/libzvm.a $(LIBRARIES)
+
+# Takes 12 KiB of disk for each result. SCALE=1000000 is what a large store is.
+SCALE ?= 200000
+bench-scale: $(BUILD)/zvm $(BUILD)/scale
+	directory=$$(mktemp -d $(BUILD)/scale.XXXXXX) && $(BUILD)/scale $(BUILD)/zvm "$$directory" $(SCALE); rm -rf "$$directory"
 
 man: $(BUILD)/man/zvm.1 $(BUILD)/man/zvm.5 $(BUILD)/man/zvm-box.7
 
@@ -264,7 +274,7 @@ uninstall:
 	rm -f $(DESTDIR)$(ZSH_COMPLETIONS)/_zvm
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/zvm
 
-.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench bench-programs man format format-check install uninstall deb clean
+.PHONY: all demo check asan asan-build unit-tests guests fuzzers fuzz bench bench-scale bench-programs man format format-check install uninstall deb clean
 .SECONDARY:
 
--include $(BENCH_OBJECTS:.o=.d) $(BENCH_DIRECTORY)/passthrough.d $(BUILD)/faults.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
+-include $(BENCH_OBJECTS:.o=.d) $(BUILD)/scale.d $(BENCH_DIRECTORY)/passthrough.d $(BUILD)/faults.d $(FUZZED:.o=.d) $(FUZZERS:=.d) $(OBJECTS:.o=.d) $(MONITOR_OBJECTS:.o=.d) $(BUILD)/fs/main.d $(UNIT_TESTS:=.d) $(GUESTS:=.d)
