@@ -16,10 +16,9 @@
 #include <zvm/box.h>
 #include <zvm/cleanup.h>
 #include "plan.h"
+#include "shebang.h"
 #include "walk.h"
 
-#define LINE_MAX_BYTES 256 /* of a #! line, as the kernel reads it */
-#define DEPTH_MAX 5        /* of scripts that interpret scripts, as Linux counts */
 #define ARGUMENTS_MAX 4096
 #define LINKS_MAX 40
 
@@ -139,54 +138,10 @@ static int open_on_path(struct resolution *s, const char *name, const char *want
 	           name, wanted_by, forbidden ? "not executable" : "not", s->search);
 }
 
-struct shebang {
-	char interpreter[LINE_MAX_BYTES + 1], argument[LINE_MAX_BYTES + 1];
-};
-
-static bool is_blank(char c)
-{
-	return c == ' ' || c == '\t';
-}
-
-static void copy_word(char to[LINE_MAX_BYTES + 1], const char *from, size_t length)
-{
-	memcpy(to, from, length);
-	to[length] = 0;
-}
-
-/*
- * The line after `#!`: an interpreter, and all the rest as one argument without the blanks around it. The kernel reads
- * 256 bytes with a NUL at their end: of a longer line the argument is cut there, but not the interpreter's name.
- * -ENOEXEC if there is none.
- */
-static int parse_shebang(const char *head, size_t size, struct shebang *ret)
-{
-	size_t length = 2, at = 2;
-	while (length < size && head[length] && head[length] != '\n')
-		length++;
-	bool cut = length == LINE_MAX_BYTES;
-	if (cut)
-		length--;
-	while (at < length && is_blank(head[at]))
-		at++;
-	size_t start = at;
-	while (at < length && !is_blank(head[at]))
-		at++;
-	if (at == start || (cut && at == length))
-		return -ENOEXEC;
-	copy_word(ret->interpreter, head + start, at - start);
-	while (at < length && is_blank(head[at]))
-		at++;
-	while (length > at && is_blank(head[length - 1]))
-		length--;
-	copy_word(ret->argument, head + at, length - at);
-	return 0;
-}
-
 /* What `#!/usr/bin/env ARGUMENT` means where it is simple: words[0] is the program to find along PATH. */
 struct env_line {
-	char text[LINE_MAX_BYTES + 1];
-	char *words[LINE_MAX_BYTES / 2 + 1];
+	char text[ZVM_SHEBANG_SIZE + 1];
+	char *words[ZVM_SHEBANG_SIZE / 2 + 1];
 	unsigned count;
 };
 
@@ -222,7 +177,7 @@ static int enter_by_env(struct resolution *s, const struct env_line *env, const 
 }
 
 /* *path and *fd become the interpreter's; the arguments grow accordingly. */
-static int enter_interpreter(struct resolution *s, const struct shebang *line, char path[ZVM_PATH_MAX], int *fd)
+static int enter_interpreter(struct resolution *s, const struct zvm_shebang *line, char path[ZVM_PATH_MAX], int *fd)
 {
 	char script[ZVM_PATH_MAX];
 	struct env_line env;
@@ -311,18 +266,22 @@ static int follow_links(struct resolution *s, char path[ZVM_PATH_MAX])
 	return 0;
 }
 
-static int name_executable(struct resolution *s, const char *path)
+static int own_name(struct resolution *s, char path[ZVM_PATH_MAX])
 {
-	char own[ZVM_PATH_MAX];
 	struct zvm_answer a;
-	memcpy(own, path, strlen(path) + 1);
 	int r = ask_lookup(s, path, 0, &a);
 	if (r)
 		return r;
 	bool linked = !a.error && !a.elsewhere && a.inode != zvm_canonical_inode(path);
 	zvm_answer_free(&a);
-	if (linked)
-		r = follow_links(s, own);
+	return linked ? follow_links(s, path) : 0;
+}
+
+static int name_executable(struct resolution *s, const char *path)
+{
+	char own[ZVM_PATH_MAX];
+	memcpy(own, path, strlen(path) + 1);
+	int r = own_name(s, own);
 	if (r)
 		return r;
 	s->program->executable = strdup(own);
@@ -330,11 +289,11 @@ static int name_executable(struct resolution *s, const char *path)
 }
 
 /* As much of the beginning as there is, or -errno. */
-static ssize_t read_head(int fd, char head[LINE_MAX_BYTES])
+static ssize_t read_head(int fd, char head[ZVM_SHEBANG_SIZE])
 {
 	size_t done = 0;
-	while (done < LINE_MAX_BYTES) {
-		ssize_t n = pread(fd, head + done, LINE_MAX_BYTES - done, (off_t)done);
+	while (done < ZVM_SHEBANG_SIZE) {
+		ssize_t n = pread(fd, head + done, ZVM_SHEBANG_SIZE - done, (off_t)done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -350,18 +309,18 @@ static int resolve(struct resolution *s, char path[ZVM_PATH_MAX], int *fd)
 {
 	char interpreter[ZVM_PATH_MAX];
 	const char *reason;
-	for (unsigned depth = 0; depth <= DEPTH_MAX; depth++) {
-		char head[LINE_MAX_BYTES];
-		struct shebang line;
+	for (unsigned depth = 0; depth <= ZVM_SHEBANG_DEPTH; depth++) {
+		char head[ZVM_SHEBANG_SIZE];
+		struct zvm_shebang line;
 		ssize_t n = read_head(*fd, head);
 		if (n < 0)
 			return (int)n;
-		if (n < 2 || head[0] != '#' || head[1] != '!')
+		if (!zvm_shebang_begins(head, n))
 			break;
-		if (depth == DEPTH_MAX)
+		if (depth == ZVM_SHEBANG_DEPTH)
 			return say(s->program, -ELOOP, "%s is a script too: more than %d interpreters deep", path,
-			           DEPTH_MAX);
-		if (parse_shebang(head, (size_t)n, &line))
+			           ZVM_SHEBANG_DEPTH);
+		if (!zvm_shebang_parse(head, (size_t)n, &line))
 			return say(s->program, -ENOEXEC, "%s cannot be run: its #! line names no interpreter", path);
 		int r = enter_interpreter(s, &line, path, fd);
 		if (r)
@@ -459,16 +418,16 @@ void zvm_program_free(struct zvm_program *p)
 int zvm_box_check_program(int fd, char **ret_message)
 {
 	struct zvm_image image;
-	char interpreter[ZVM_PATH_MAX], head[LINE_MAX_BYTES];
+	char interpreter[ZVM_PATH_MAX], head[ZVM_SHEBANG_SIZE];
 	const char *reason = NULL;
-	struct shebang line;
+	struct zvm_shebang line;
 	if (ret_message)
 		*ret_message = NULL;
 	ssize_t n = read_head(fd, head);
 	if (n < 0 && n != -EISDIR)
 		return (int)n;
-	int r = n >= 2 && head[0] == '#' && head[1] == '!' ? parse_shebang(head, (size_t)n, &line)
-	                                                   : zvm_plan_image(fd, &image, interpreter, &reason);
+	int r = zvm_shebang_begins(head, n) ? (zvm_shebang_parse(head, (size_t)n, &line) ? 0 : -ENOEXEC)
+	                                    : zvm_plan_image(fd, &image, interpreter, &reason);
 	if (r && ret_message)
 		*ret_message = strdup(reason          ? reason
 		                      : r == -ENOEXEC ? "its #! line names no interpreter"

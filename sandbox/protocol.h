@@ -1,5 +1,5 @@
 /*
- * What the monitor and the host side say to each other: the only header that both include.
+ * What the monitor and the host side say to each other: with shebang.h the only header that both include.
  *
  * Three conversations, all over SOCK_SEQPACKET, one message a packet, native byte order, fixed-width fields:
  *
