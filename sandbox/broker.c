@@ -6,6 +6,7 @@
  * descriptors that a box sends are dropped by the kernel because we receive without room for them. A box that asks
  * without taking its answers is cut off: waiting for it would put the time limit into its hands. A question asked
  * twice gets the first answer, descriptor included, so that a run sees one snapshot of the world even while it changes.
+ * What a box executes is planned here, from a content that it was given before, or from bytes of its own (written.h).
  * A box has one question open at a time, so its replies always fit its socket; one that asks on without reading them
  * would make us wait, beyond every limit, and is cut off instead.
  */
@@ -19,7 +20,7 @@
 #include <zvm/bytes.h>
 #include <zvm/cleanup.h>
 #include "packet.h"
-#include "prepare.h"
+#include "written.h"
 
 /* How many different questions a run may ask: each is kept for the record. Beyond, the guest is told ENFILE. */
 #define QUESTIONS_MAX 200000
@@ -34,7 +35,9 @@
 struct asked {
 	UT_hash_handle hh;
 	struct zvm_dependency dependency;
-	int fd; /* of the content; -1 */
+	int fd;                    /* of the content; -1 */
+	struct zvm_prepared image; /* of the content, once it has been wanted */
+	bool has_image;
 	uint64_t content_size;
 	uint32_t content; /* its number for the box; 0: it has none, or is no file */
 	bool pinned;      /* part of the action, no dependency */
@@ -53,6 +56,7 @@ struct zvm_broker {
 	char **unproven; /* "PATH: N" */
 	unsigned unproven_count;
 	size_t texts;
+	struct zvm_written written;
 	char packet[ZVM_PACKET_MAX];
 };
 
@@ -62,7 +66,7 @@ int zvm_broker_new(const struct zvm_box_request *request, struct zvm_broker **re
 	if (!broker)
 		return -ENOMEM;
 	broker->request = request;
-	broker->socket = -1;
+	broker->socket = broker->written.fd = -1;
 	*ret = broker;
 	return 0;
 }
@@ -76,6 +80,7 @@ int zvm_broker_attach(struct zvm_broker *broker, int socket)
 static void forget(struct asked *a)
 {
 	zvm_close_pointer(&a->fd);
+	zvm_close_pointer(&a->image.fd);
 	free(a->dependency.question.path);
 	zvm_answer_free(&a->dependency.answer);
 	free(a);
@@ -95,6 +100,7 @@ void zvm_broker_free(struct zvm_broker *broker)
 		free(broker->unproven[i]);
 	free(broker->unproven);
 	free(broker->contents);
+	zvm_written_free(&broker->written);
 	free(broker);
 }
 
@@ -104,7 +110,7 @@ static struct asked *new_asked(const struct zvm_question *q)
 	struct asked *a = calloc(1, sizeof *a + 2 + length);
 	if (!a)
 		return NULL;
-	a->fd = -1;
+	a->fd = a->image.fd = -1;
 	a->key_size = 2 + length;
 	a->key[0] = (char)q->kind;
 	a->key[1] = (char)q->flags;
@@ -274,14 +280,22 @@ int zvm_broker_trouble(const struct zvm_broker *broker)
 	return broker->trouble;
 }
 
-/* An answer has been given: its descriptor is kept for a second asking, if there are not too many. */
+static void put_fd(struct zvm_broker *broker, int *fd)
+{
+	if (*fd < 0 || broker->open_count < OPEN_MAX)
+		return;
+	zvm_close_pointer(fd);
+	*fd = -1;
+	broker->open_count--;
+}
+
+/* An answer has been given: its descriptors are kept for a second asking, if there are not too many. */
 static void put_back(struct zvm_broker *broker, struct asked *a)
 {
-	if (a->fd < 0 || broker->open_count < OPEN_MAX)
-		return;
-	zvm_close_pointer(&a->fd);
-	a->fd = -1;
-	broker->open_count--;
+	bool had_image = a->image.fd >= 0;
+	put_fd(broker, &a->fd);
+	put_fd(broker, &a->image.fd);
+	a->has_image &= a->image.fd >= 0 || !had_image;
 }
 
 int zvm_broker_ask(void *context, const struct zvm_question *question, bool want_fd, struct zvm_answer *ret)
@@ -406,109 +420,144 @@ int zvm_broker_prepare(struct zvm_broker *broker, struct zvm_program *program)
 	                  &program->interpreter_fd);
 }
 
-static int prepare_asked(struct zvm_broker *broker, struct asked *a, struct zvm_prepared *ret)
+/* The image of an answer's content, as found or made the first time. */
+static int prepare_asked(struct zvm_broker *broker, struct asked *a)
 {
 	const struct zvm_contents *contents = broker->request->contents;
 	const struct zvm_digest *digest = &a->dependency.answer.digest;
-	if (zvm_prepared_find(contents, digest, ret) == 0)
+	if (a->has_image)
 		return 0;
-	int r = a->fd >= 0 ? 0 : reopen(broker, a);
-	return r ? r : zvm_prepared_make(contents, digest, a->fd, ret);
+	int r = 0;
+	if (zvm_prepared_find(contents, digest, &a->image)) {
+		r = a->fd >= 0 ? 0 : reopen(broker, a);
+		r = r ? r : zvm_prepared_make(contents, digest, a->fd, &a->image);
+	}
+	a->has_image = r == 0;
+	if (a->image.fd >= 0)
+		broker->open_count++;
+	return r;
 }
 
 /* Only what this box has been given already, by number: so no box learns anything of a content by asking for it. */
-static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+static int find_content(const struct zvm_broker *broker, const struct zvm_ask *ask, const char *text,
+                        struct asked **ret)
 {
-	struct zvm_prepared prepared;
 	uint32_t number;
 	if (ask->text_length != sizeof number)
 		return -EPROTO;
 	memcpy(&number, text, sizeof number);
-	if (!number || number > broker->content_count)
+	if (number > broker->content_count)
 		return -EPROTO;
-	struct asked *a = broker->contents[number - 1];
-	int r = prepare_asked(broker, a, &prepared);
-	put_back(broker, a);
+	*ret = number ? broker->contents[number - 1] : NULL;
+	return 0;
+}
+
+static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+{
+	struct asked *a;
+	if (find_content(broker, ask, text, &a) || !a)
+		return -EPROTO;
+	int r = prepare_asked(broker, a);
 	if (r) { /* the guest goes on with the file as it is, and so not as it would another time */
+		put_back(broker, a);
 		trouble(broker, r);
 		return send_error(broker, -EIO);
 	}
-	if (prepared.unproven)
-		r = note_unproven(broker, a->dependency.question.path, prepared.unproven);
-	struct zvm_reply reply = {.flags = (prepared.fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
-	                                   (prepared.unread ? ZVM_REPLY_UNVETTED : 0u),
-	                          .text_length = prepared.fd >= 0 ? sizeof prepared.jumps : 0};
-	r = r ? r
-	      : zvm_packet_send_now(broker->socket, &reply, sizeof reply, &prepared.jumps, reply.text_length,
-	                            &prepared.fd, prepared.fd >= 0);
-	zvm_close_pointer(&prepared.fd);
+	const struct zvm_prepared *image = &a->image;
+	if (image->unproven)
+		r = note_unproven(broker, a->dependency.question.path, image->unproven);
+	struct zvm_reply reply = {.flags = (image->fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
+	                                   (image->unread ? ZVM_REPLY_UNVETTED : 0u),
+	                          .text_length = image->fd >= 0 ? sizeof image->jumps : 0};
+	r = r ? r : zvm_packet_send_now(broker->socket, &reply, sizeof reply, &image->jumps, reply.text_length, &image->fd,
+	                                 image->fd >= 0);
+	put_back(broker, a);
 	return r;
 }
 
-/* --- the rest --- */
+/* --- programs --- */
 
-static bool words_valid(const char *text, size_t size)
+/* What the guest is told where we have failed. */
+static int blame(struct zvm_broker *broker, int error)
 {
-	return size && text[size - 1] == 0;
-}
-
-/* What the guest is told of a program that cannot be run. */
-static int exec_error(struct zvm_broker *broker, int r)
-{
-	if (zvm_program_is_refusal(r) || r == -ENFILE)
-		return r;
-	trouble(broker, r);
+	trouble(broker, error);
 	return -EIO;
 }
 
-/* execve from inside: path and arguments as NUL-terminated words. */
-static int serve_exec(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+/* What a box maps of a program, and how. */
+struct program_file {
+	int fd; /* borrowed; of the image if there is one */
+	const struct zvm_prepared *prepared;
+	char name[ZVM_PATH_MAX]; /* for info, and /proc/self/exe; "": it has none */
+};
+
+static int send_plan(struct zvm_broker *broker, const struct program_file *file, const struct zvm_image *plan,
+                     const char *interpreter)
 {
-	struct zvm_program program;
-	struct zvm_exec_plan plan = {0};
 	zvm_autobytes struct zvm_bytes strings = {0};
-	zvm_autofree const char **words = NULL;
-	size_t count = 0;
-	if (!words_valid(text, ask->text_length))
-		return -EPROTO;
-	for (size_t i = 0; i < ask->text_length; i++)
-		count += !text[i];
-	words = calloc(count + 2, sizeof *words);
-	if (!words)
-		return -ENOMEM;
-	for (size_t i = 0, at = 0; i < count; i++, at += strlen(text + at) + 1)
-		words[i] = text + at;
-	/* words[0]: path; words[1]: argv[0]; then the others. */
-	if (**words != '/' || strlen(*words) >= ZVM_PATH_MAX || count < 2)
-		return -EPROTO;
-	int r = zvm_program_resolve(zvm_broker_ask, broker, words[0], -1, words[1], words + 2, NULL, &program);
-	r = r ? r : zvm_broker_prepare(broker, &program);
-	if (r == 0) {
-		zvm_bytes_append(&strings, program.executable, strlen(program.executable) + 1);
-		for (char **a = program.arguments; *a; a++, plan.argument_count++)
-			zvm_bytes_append(&strings, *a, strlen(*a) + 1);
-		plan.has_interpreter = program.has_interpreter;
-		plan.strings_size = (uint32_t)strings.size;
-		plan.program = program.image;
-		plan.interpreter = program.interpreter;
-		r = strings.error;
-		if (r == 0 && strings.size + sizeof plan + sizeof(struct zvm_reply) > ZVM_PACKET_MAX)
-			r = -E2BIG;
-	}
-	if (r) {
-		zvm_program_free(&program);
-		return send_error(broker, exec_error(broker, r));
-	}
 	struct {
 		struct zvm_reply reply;
-		struct zvm_exec_plan plan;
-	} head = {{.flags = ZVM_REPLY_CONTENT, .text_length = (uint32_t)(sizeof plan + strings.size)}, plan};
-	int fds[2] = {program.fd, program.interpreter_fd};
-	r = zvm_packet_send_now(broker->socket, &head, sizeof head, strings.data, strings.size, fds,
-	                        program.has_interpreter ? 2 : 1);
-	zvm_program_free(&program);
+		struct zvm_image plan;
+	} head = {{.flags = ZVM_REPLY_CONTENT}, *plan};
+	int fd = file->prepared->fd >= 0 ? file->prepared->fd : file->fd;
+	head.plan.prepared = file->prepared->fd >= 0;
+	head.plan.unvetted = file->prepared->unread;
+	head.plan.jumps = file->prepared->jumps;
+	zvm_bytes_append(&strings, file->name, strlen(file->name) + 1);
+	zvm_bytes_append(&strings, interpreter, strlen(interpreter) + 1);
+	if (strings.error)
+		return strings.error;
+	head.reply.text_length = (uint32_t)(sizeof head.plan + strings.size);
+	return zvm_packet_send_now(broker->socket, &head, sizeof head, strings.data, strings.size, &fd, 1);
+}
+
+static int plan_file(struct zvm_broker *broker, const struct program_file *file)
+{
+	struct zvm_image plan;
+	char interpreter[ZVM_PATH_MAX];
+	const char *reason;
+	int r = zvm_plan_image(file->fd, &plan, interpreter, &reason);
+	if (r)
+		return send_error(broker, r == -ENOEXEC ? r : blame(broker, r));
+	if (file->prepared->unproven)
+		r = note_unproven(broker, *file->name ? file->name : "(written by the run)", file->prepared->unproven);
+	return r ? r : send_plan(broker, file, &plan, interpreter);
+}
+
+static int plan_content(struct zvm_broker *broker, struct asked *a)
+{
+	struct program_file file = {.prepared = &a->image};
+	snprintf(file.name, sizeof file.name, "%s", a->dependency.question.path);
+	int r = zvm_program_own_name(zvm_broker_ask, broker, file.name);
+	r = r ? r : prepare_asked(broker, a);
+	r = r || a->fd >= 0 ? r : reopen(broker, a);
+	if (r) {
+		r = send_error(broker, r == -ENFILE ? r : blame(broker, r));
+	} else {
+		file.fd = a->fd;
+		r = plan_file(broker, &file);
+	}
+	put_back(broker, a);
 	return r;
 }
+
+static int plan_written(struct zvm_broker *broker)
+{
+	const struct zvm_written_file *written;
+	int r = zvm_written_end(&broker->written, &written);
+	if (r)
+		return send_error(broker, r == -EFBIG ? -ENOMEM : blame(broker, r));
+	return plan_file(broker, &(struct program_file){.fd = written->fd, .prepared = &written->prepared});
+}
+
+static int serve_plan(struct zvm_broker *broker, const struct zvm_ask *ask, const char *text)
+{
+	struct asked *a;
+	int r = find_content(broker, ask, text, &a);
+	return r ? r : a ? plan_content(broker, a) : plan_written(broker);
+}
+
+/* --- the rest --- */
 
 /* It may end on somebody's terminal: a line, and nothing but text. */
 static void serve_trace(const struct zvm_broker *broker, char *text, size_t length)
@@ -541,8 +590,12 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 	switch (ask.kind) {
 	case ZVM_ASK_KIND_LOOKUP:
 	case ZVM_ASK_KIND_OPEN: r = serve_path(broker, &ask, text); break;
-	case ZVM_ASK_KIND_EXEC: r = serve_exec(broker, &ask, text); break;
+	case ZVM_ASK_KIND_PLAN: r = serve_plan(broker, &ask, text); break;
 	case ZVM_ASK_KIND_IMAGE: r = serve_image(broker, &ask, text); break;
+	case ZVM_ASK_KIND_BYTES:
+		zvm_written_add(&broker->written, text, ask.text_length, broker->request->limits.memory_bytes);
+		r = 0;
+		break;
 	case ZVM_ASK_KIND_TRACE:
 		serve_trace(broker, text, ask.text_length);
 		r = 0;

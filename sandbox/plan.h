@@ -38,6 +38,8 @@ typedef int zvm_asker(void *context, const struct zvm_question *question, bool w
  */
 int zvm_program_resolve(zvm_asker *asker, void *context, const char *path, int fd, const char *name,
                         const char *const *arguments, const char *const *environment, struct zvm_program *ret);
+/* The guest path of a program, without the links that lead to it: for /proc/self/exe. 0 or -errno. */
+int zvm_program_own_name(zvm_asker *asker, void *context, char path[ZVM_PATH_MAX]);
 /* Is it the program that cannot be run (and so it will be the next time), or has zvm itself failed? */
 bool zvm_program_is_refusal(int error);
 void zvm_program_free(struct zvm_program *program);

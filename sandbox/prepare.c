@@ -47,8 +47,7 @@ static int write_at(int fd, const unsigned char *data, size_t size, uint64_t off
 	return 0;
 }
 
-/* It goes to a box, perhaps to many: it must not change, whoever owns the monitor there. */
-static int seal(int fd, int *ret)
+int zvm_image_seal(int fd, int *ret)
 {
 	char path[48];
 	if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
@@ -84,7 +83,7 @@ static int rewrite(const struct zvm_elf_bytes *elf, const struct zvm_sites *site
 		r = write_at(fd, area.bytes, area.size, jumps.offset);
 	}
 	if (r == 0 && (ret->sites || area.size))
-		r = seal(fd, &ret->fd);
+		r = zvm_image_seal(fd, &ret->fd);
 	zvm_jumps_free(&area);
 	return r;
 }

@@ -31,6 +31,10 @@ struct zvm_prepared {
 /* Makes the image of an open file. 0; a file that cannot be read as code is `unread`, not an error. -errno: trouble. */
 int zvm_prepare(int fd, struct zvm_prepared *ret);
 
+/* A memfd, which must be sealable, as a descriptor to read: it goes to a box, perhaps to many, so it must not change,
+ * whoever owns the monitor there. 0 or -errno. */
+int zvm_image_seal(int fd, int *ret);
+
 /* What was kept for a content: 0, or -ENOENT. The file itself is not needed. */
 int zvm_prepared_find(const struct zvm_contents *contents, const struct zvm_digest *source, struct zvm_prepared *ret);
 /* Makes it from the content's descriptor, and keeps it if somebody keeps such things. */

@@ -277,6 +277,11 @@ static int own_name(struct resolution *s, char path[ZVM_PATH_MAX])
 	return linked ? follow_links(s, path) : 0;
 }
 
+int zvm_program_own_name(zvm_asker *asker, void *context, char path[ZVM_PATH_MAX])
+{
+	return own_name(&(struct resolution){.asker = asker, .context = context}, path);
+}
+
 static int name_executable(struct resolution *s, const char *path)
 {
 	char own[ZVM_PATH_MAX];

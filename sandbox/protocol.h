@@ -11,10 +11,10 @@
  * The program and its interpreter come as prepared images where there are any; of other contents the box gets the
  * prepared one by a question (ZVM_ASK_KIND_IMAGE), so that who reads a file gets the file.
  *
- * Every ask but ZVM_ASK_KIND_TRACE gets exactly one reply, and the next ask comes after it: a box that lets answers
- * pile up is hung up on. The host trusts nothing in an ask. A box cannot send descriptors (the wall knows no sendmsg),
- * and the host receives without room for them, so the kernel would drop them. No pointer crosses, and nothing here
- * depends on libc, because the monitor has none.
+ * Every ask but ZVM_ASK_KIND_TRACE and ZVM_ASK_KIND_BYTES gets exactly one reply, and the next ask comes after it: a
+ * box that lets answers pile up is hung up on. The host trusts nothing in an ask. A box cannot send descriptors (the
+ * wall knows no sendmsg), and the host receives without room for them, so the kernel would drop them. No pointer
+ * crosses, and nothing here depends on libc, because the monitor has none.
  */
 #ifndef ZVM_PROTOCOL_H
 #define ZVM_PROTOCOL_H
@@ -147,13 +147,15 @@ struct zvm_run_order {
 enum zvm_ask_code {
 	ZVM_ASK_KIND_LOOKUP = 1, /* = ZVM_ASK_LOOKUP of view.h; text: path */
 	ZVM_ASK_KIND_OPEN = 2,   /* = ZVM_ASK_OPEN; text: path; a descriptor comes with a good reply */
-	ZVM_ASK_KIND_EXEC = 3,   /* text: path, then NUL-terminated arguments; reply text: struct zvm_exec_plan;
-	                            descriptors: program, interpreter? */
+	ZVM_ASK_KIND_PLAN = 3,   /* text: uint32_t, the `content` of an earlier reply, 0: what was sent by BYTES; reply
+	                            text: struct zvm_image, then the file's own guest path ("": of BYTES) and that of
+	                            the interpreter it names ("": none), each NUL-terminated; a descriptor to map */
 	ZVM_ASK_KIND_REPORT = 4, /* text: struct zvm_report; the box exits after the reply */
 	ZVM_ASK_KIND_TRACE = 5,  /* text: one line; no reply */
 	ZVM_ASK_KIND_IMAGE = 6,  /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a
 	                            descriptor  comes with the reply if there is a prepared image, and as text its struct
 	                            zvm_jumps; else the  content itself will do */
+	ZVM_ASK_KIND_BYTES = 7, /* text: the next bytes of a file that the guest has written and executes; no reply */
 };
 
 struct zvm_ask {
@@ -178,15 +180,6 @@ struct zvm_reply {
 	int64_t mtime;
 	uint32_t content; /* the host's number for what the descriptor holds, in this run; 0: no file */
 	uint32_t unused;
-};
-
-/* Reply to ZVM_ASK_KIND_EXEC: what to map and the argument vector it gets (for `#!` the interpreter's). */
-struct zvm_exec_plan {
-	uint32_t has_interpreter;
-	uint32_t argument_count;
-	uint32_t strings_size; /* after this struct: executable's guest path, then arguments */
-	uint32_t unused;
-	struct zvm_image program, interpreter;
 };
 
 enum zvm_report_end {

@@ -23,8 +23,8 @@
 #include "packet.h"
 #include "world.h"
 
-/* Of one box's answers, the sockets and what is in flight included. */
-#define DESCRIPTORS_MAX 300
+/* Of one box's answers and programs, the sockets and what is in flight included. */
+#define DESCRIPTORS_MAX 380
 
 static struct zvm_view *view;
 static int full, was_full;
@@ -204,9 +204,9 @@ static int exchange(struct conversation *c, unsigned how, const uint8_t *bytes, 
 	full = how >> 6 & 1;
 	int r = zvm_broker_serve(c->broker, &report);
 	require(r == 1 || r == 0 || r == -EPIPE || r == -EPROTO);
-	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_IMAGE && kind != ZVM_ASK_KIND_REPORT));
+	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_BYTES && kind != ZVM_ASK_KIND_REPORT));
 	require(r != 0 || kind == ZVM_ASK_KIND_REPORT);
-	c->expected += r == 1 && kind != ZVM_ASK_KIND_TRACE;
+	c->expected += r == 1 && kind != ZVM_ASK_KIND_TRACE && kind != ZVM_ASK_KIND_BYTES;
 	if (!(how & 32) || r != 1)
 		read_replies(c);
 	return r == 1;
@@ -239,7 +239,8 @@ static void check_dependencies(struct zvm_broker *broker)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct zvm_box_request request = {.view = view, .contents = &contents, .trace = trace};
+	struct zvm_box_request request = {
+	        .view = view, .contents = &contents, .trace = trace, .limits.memory_bytes = 1 << 20};
 	struct conversation c = {0};
 	int ends[2], before = lowest_free();
 	full = was_full = 0;

@@ -117,8 +117,8 @@ static void talk_nonsense(int which)
 	case 3: ask(socket, ZVM_ASK_KIND_OPEN, big, 60000); break;
 	case 4: ask(socket, ZVM_ASK_KIND_OPEN, big, 150000); break;
 	case 5: ask(socket, ZVM_ASK_KIND_LOOKUP, "/usr\0/bin", 9); break;
-	case 6: ask(socket, ZVM_ASK_KIND_EXEC, "no end", 6); break;
-	case 7: ask(socket, ZVM_ASK_KIND_EXEC, "/usr/bin/env", 13); break;
+	case 6: ask(socket, ZVM_ASK_KIND_PLAN, "no number", 9); break;
+	case 7: ask(socket, ZVM_ASK_KIND_PLAN, "\377\377\377\177", 4); break;
 	case 8: ask(socket, ZVM_ASK_KIND_REPORT, "short", 5); break;
 	case 9: RAW(SYS_write, socket, &header, 0, 0, 0, 0); break;
 	}
