@@ -40,7 +40,7 @@ s64 call_madvise(const u64 *a)
 		return refuse("madvise(fork)", EINVAL);
 	if (!size)
 		return 0;
-	if (!memory_range_valid(a[0], size) || !memory_range_mapped(process_self(), a[0], a[0] + size))
+	if (!memory_range_valid(a[0], size) || !memory_range_mapped(memory_self(), a[0], a[0] + size))
 		return -ENOMEM;
 	if (advice == MADV_DONTNEED || advice == MADV_FREE)
 		return drop_pages(a[0], a[0] + size);
@@ -53,7 +53,7 @@ s64 call_mincore(const u64 *a)
 	u8 ones[256];
 	if (a[0] % PAGE_SIZE)
 		return -EINVAL;
-	if (!memory_range_valid(a[0], size) || !memory_range_mapped(process_self(), a[0], a[0] + size))
+	if (!memory_range_valid(a[0], size) || !memory_range_mapped(memory_self(), a[0], a[0] + size))
 		return -ENOMEM;
 	memset(ones, 1, sizeof ones);
 	for (u64 done = 0; done < size / PAGE_SIZE; done += sizeof ones)
@@ -67,8 +67,7 @@ static s64 mapped_or_nomem(const u64 *a)
 	u64 start = page_down(a[0]), size = page_up(a[1] + (a[0] - start));
 	if (!a[1])
 		return 0;
-	return memory_range_valid(start, size) && memory_range_mapped(process_self(), start, start + size) ? 0
-	                                                                                                   : -ENOMEM;
+	return memory_range_valid(start, size) && memory_range_mapped(memory_self(), start, start + size) ? 0 : -ENOMEM;
 }
 
 s64 call_msync(const u64 *a)

@@ -22,12 +22,19 @@ static bool too_many(void)
 	return count >= process_self()->limits[RLIMIT_NPROC][0];
 }
 
+/* A slot in which nothing is left, not even the memory that others live in. */
+static bool slot_is_free(u32 index)
+{
+	return index >= arena->process_count ||
+	       (!arena->processes[index].in_use && task_self()->host != index && task_guest_of(index) == NO_INDEX);
+}
+
 static struct process *process_new(u32 *index)
 {
 	if (too_many())
 		return NULL;
 	for (u32 i = 1; i < PROCESSES_MAX; i++)
-		if (i >= arena->process_count || !arena->processes[i].in_use) {
+		if (slot_is_free(i)) {
 			if (i >= arena->process_count)
 				arena->process_count = i + 1;
 			*index = i;
@@ -38,9 +45,9 @@ static struct process *process_new(u32 *index)
 
 static void copy_process(struct process *to, const struct process *from)
 {
-	/* The areas are most of it, and few of them are in use. */
+	/* All but the areas, which are most of it. */
 	size_t behind = offsetof(struct process, charged);
-	memcpy(to, from, offsetof(struct process, areas) + from->area_count * sizeof from->areas[0]);
+	memcpy(to, from, offsetof(struct process, areas));
 	memcpy((u8 *)to + behind, (const u8 *)from + behind, sizeof *to - behind);
 	to->pid = arena->next_pid++; /* also its first task's tid */
 	to->parent = from->pid;
@@ -49,7 +56,18 @@ static void copy_process(struct process *to, const struct process *from)
 	to->signal_pending = 0;
 	to->death_signal = 0;
 	to->subreaper = 0;
+	to->executed = 0;
 	memset(to->timers, 0, sizeof to->timers);
+}
+
+/* The child of a vfork has none of its own, and if it forks, its child has its parent's. */
+static void copy_memory(struct process *to, const struct process *from)
+{
+	to->area_count = from->area_count;
+	memcpy(to->areas, from->areas, from->area_count * sizeof from->areas[0]);
+	to->charged = from->charged;
+	to->break_start = from->break_start;
+	to->break_end = from->break_end;
 }
 
 /* The native half: 0 in the child, once it has its turn; the child's native pid or -errno in the parent. */
@@ -64,7 +82,7 @@ s64 fork_native(void)
 static void undo_process(struct process *child)
 {
 	files_exit(child);
-	memory_uncharge(child->charged);
+	memory_forget(child);
 	child->in_use = 0;
 }
 
@@ -74,11 +92,13 @@ static struct process *process_copied(u32 *index, bool own_memory)
 	struct process *child = process_new(index);
 	if (!child)
 		return NULL;
-	if (own_memory && memory_charge(parent->charged))
+	if (own_memory && memory_charge(memory_self()->charged))
 		return NULL;
 	copy_process(child, parent);
-	if (!own_memory)
-		child->charged = 0;
+	child->area_count = 0;
+	child->charged = 0;
+	if (own_memory)
+		copy_memory(child, memory_self());
 	if (files_fork(parent, child)) {
 		undo_process(child);
 		return NULL;
@@ -159,6 +179,28 @@ void vfork_release(struct task *task)
 		return;
 	task->vfork_parent = 0;
 	wake(channel_vfork((u32)(task - arena->tasks)), 1);
+}
+
+/*
+ * The native process stays its parent's, who goes on there in its turn; the child forks off for good. Nobody may be
+ * there any more: then it is the child's. All that the guest can do wrong has been checked by now.
+ */
+void vfork_leave(void)
+{
+	struct task *task = task_self();
+	u32 host = task->host;
+	bool alone = task_guest_of(host) == NO_INDEX;
+	s64 native = alone ? 0 : fork_native();
+	if (native < 0)
+		host_failed("the host has no room for another process", native);
+	if (native == 0 && !alone) {
+		process_first_wait(task->process);
+		return;
+	}
+	task->host = task->process;
+	vfork_release(task);
+	if (!alone)
+		task_moved(host);
 }
 
 static s64 clone_any(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls)

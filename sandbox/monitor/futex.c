@@ -1,6 +1,6 @@
 /*
- * Futexes. A wait channel is the address in its memory (or, for memory shared between processes, the address alone: a
- * mapping shared over fork is at the same place on both sides). As one task runs at a time, test and wait need no lock.
+ * Futexes. A wait channel is the address in its memory, or, in memory that processes share, the place in the file that
+ * is mapped: each may have it at another address. As one task runs at a time, test and wait need no lock.
  */
 #include "internal.h"
 
@@ -11,9 +11,10 @@
 
 static u64 channel_futex(u64 address)
 {
-	const struct area *area = memory_find(process_self(), address);
-	u64 scope = area && area->flags & AREA_SHARED ? 0xff : task_self()->host;
-	return 6ull << 56 | scope << 48 | address;
+	const struct area *area = memory_find(memory_self(), address);
+	if (area && (area->flags & AREA_SHARED) && (area->flags & AREA_PRIVATE_FILE))
+		return 8ull << 56 | (u64)area->node << 32 | (u32)(area->offset + (address - area->start));
+	return 6ull << 56 | (u64)task_self()->host << 48 | address;
 }
 
 void futex_wake_guest(u64 address, u32 count)

@@ -203,7 +203,7 @@ static enum instruction answer_lsl(struct sigcontext *r, struct code *c)
 
 static bool in_prepared_image(u64 address)
 {
-	const struct area *area = memory_find(process_self(), address);
+	const struct area *area = memory_find(memory_self(), address);
 	return area && (area->flags & AREA_PREPARED);
 }
 

@@ -95,7 +95,8 @@ u64 clock_tsc(void);
 u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
 bool memory_range_free(const struct process *process, u64 start, u64 end);
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
-void memory_clear(struct process *process); /* unmap everything of the guest */
+void memory_unmap(void);                     /* all of the guest's, in the current native process */
+void memory_forget(struct process *process); /* its areas are gone, and cost nothing any more */
 const struct area *memory_find(const struct process *process, u64 address);
 bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and not too long for the wall */
 bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
@@ -141,6 +142,9 @@ s64 thread_start(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls, u
 void thread_end(void) NORETURN;
 void process_first_wait(u32 process);
 void task_leave_for_good(void) NORETURN;
+bool task_lives(u32 task);      /* runs, or waits */
+u32 task_guest_of(u32 process); /* a task, not the current one, that runs in this one's memory; NO_INDEX: none */
+void task_moved(u32 old_host) NORETURN;
 
 /* futex.c */
 void futex_wake_guest(u64 address, u32 count);
@@ -148,11 +152,13 @@ void robust_list_release(const struct task *task);
 
 /* fork.c */
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
+void vfork_leave(void);                /* the current task, on its way to exec, gets a native process of its own */
 s64 fork_native(void);
 void follow_launcher(void);
 void run_over_if_unheard(void);
 
 /* process.c */
+void process_end_others(void);                              /* threads of the current process */
 struct process *process_find(s64 pid);                      /* 0: the current one */
 void process_die(int number, const char *message) NORETURN; /* the current process is killed by a signal */
 void task_frame_set(u32 task, frame_t *frame);

@@ -96,7 +96,7 @@ u64 jump_resume(u64 rip)
 static void undo_piece(const struct trampolines *t, u64 at, const u8 *jump, const u8 *own, u64 size)
 {
 	u8 found[WINDOW_MAX];
-	const struct area *area = memory_find(process_self(), at);
+	const struct area *area = memory_find(memory_self(), at);
 	if (!area || !(area->flags & AREA_PREPARED) || area->start - area->offset != t->base ||
 	    area->content != t->content || guest_read(found, at, size) || memcmp(found, jump, size))
 		return;
@@ -178,7 +178,7 @@ void jumps_clear(void)
 /* Is none of its text mapped any more? */
 static bool is_left_over(const struct trampolines *t)
 {
-	const struct process *p = process_self();
+	const struct process *p = memory_self();
 	for (u32 i = 0; i < p->area_count; i++)
 		if ((p->areas[i].flags & AREA_PREPARED) && p->areas[i].content == t->content &&
 		    p->areas[i].start - p->areas[i].offset == t->base)
@@ -188,7 +188,7 @@ static bool is_left_over(const struct trampolines *t)
 
 static bool is_room(u64 start, u64 end)
 {
-	if (start < MAP_BOTTOM || !guest_range(start, end - start) || !memory_range_free(process_self(), start, end))
+	if (start < MAP_BOTTOM || !guest_range(start, end - start) || !memory_range_free(memory_self(), start, end))
 		return false;
 	for (u32 i = area_count; i-- > 0;) {
 		bool overlaps = areas[i].start < end && areas[i].end > start;

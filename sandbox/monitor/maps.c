@@ -1,6 +1,15 @@
 /* What a process is told of its address space. Trampolines (jump.c) are no part of that. */
 #include "files.h"
 
+/* The child of a vfork has none of its own. */
+static const struct process *memory_of(const struct process *p)
+{
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (task_lives(i) && &arena->processes[arena->tasks[i].process] == p)
+			return &arena->processes[arena->tasks[i].host];
+	return p;
+}
+
 static void maps_line(const struct process *p, const struct area *area, struct text *text)
 {
 	const char *name = "";
@@ -23,8 +32,9 @@ static void maps_line(const struct process *p, const struct area *area, struct t
 	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
 }
 
-void memory_maps_text(struct process *p, struct text *text, bool smaps)
+void memory_maps_text(const struct process *process, struct text *text, bool smaps)
 {
+	const struct process *p = memory_of(process);
 	for (u32 i = 0; i < p->area_count; i++) {
 		const struct area *area = &p->areas[i];
 		maps_line(p, area, text);
@@ -34,8 +44,9 @@ void memory_maps_text(struct process *p, struct text *text, bool smaps)
 	}
 }
 
-u64 memory_mapped_bytes(struct process *p)
+u64 memory_mapped_bytes(const struct process *process)
 {
+	const struct process *p = memory_of(process);
 	u64 sum = 0;
 	for (u32 i = 0; i < p->area_count; i++)
 		sum += p->areas[i].end - p->areas[i].start;

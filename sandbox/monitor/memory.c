@@ -72,7 +72,7 @@ static u64 place_below(const struct process *p, u64 size, u64 top, u64 bottom)
 
 u64 memory_place(u64 size)
 {
-	return place_below(process_self(), size, MAP_TOP, MAP_BOTTOM);
+	return place_below(memory_self(), size, MAP_TOP, MAP_BOTTOM);
 }
 
 static bool area_insert(struct process *p, u32 at, const struct area *area)
@@ -153,7 +153,7 @@ static int areas_remove(struct process *p, u64 start, u64 end)
 
 static int add_area(const struct area *area)
 {
-	struct process *p = process_self();
+	struct process *p = memory_self();
 	u64 start = area->start, end = area->end;
 	if (!area_insert(p, area_index(p, start), area))
 		return -ENOMEM;
@@ -168,20 +168,25 @@ int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 in
 	return add_area(&(struct area){start, end, protection, flags, offset, inode, name, node, 0});
 }
 
-void memory_clear(struct process *p)
+/* All that is the guest's, also what no area tells of (trampolines), in steps as long as the wall lets one be. */
+void memory_unmap(void)
 {
-	for (u32 i = 0; i < p->area_count; i++) {
-		charge_back(p, &p->areas[i]);
-		native_unmap(p->areas[i].start, p->areas[i].end - p->areas[i].start);
-	}
-	p->area_count = 0;
+	for (u64 at = 0; at < ZVM_GUEST_END; at += ZVM_MAP_LENGTH_MAX)
+		native_unmap(at, min_u64(ZVM_MAP_LENGTH_MAX, ZVM_GUEST_END - at));
 	jumps_clear();
+}
+
+void memory_forget(struct process *p)
+{
+	memory_uncharge(p->charged);
+	p->charged = 0;
+	p->area_count = 0;
 }
 
 /* The limits that the guest has set itself; the box's own is counted by memory_charge. */
 static bool over_limit(struct process *p, u64 more, bool data)
 {
-	u64 all = p->limits[RLIMIT_AS][0], of_data = p->limits[RLIMIT_DATA][0];
+	u64 all = process_self()->limits[RLIMIT_AS][0], of_data = process_self()->limits[RLIMIT_DATA][0];
 	if (all != UINT64_MAX && (more > all || memory_mapped_bytes(p) > all - more))
 		return true;
 	return data && of_data != UINT64_MAX && (more > of_data || p->charged > of_data - more);
@@ -259,7 +264,7 @@ static u32 cut_seen; /* by this native process */
 /* Follows a file's new end in the current process; others do when they have their turn, or touch it (memory_fault). */
 void memory_file_resized(u32 node, u64 old_end, u64 new_end)
 {
-	const struct process *p = process_self();
+	const struct process *p = memory_self();
 	u64 from = min_u64(old_end, new_end), to = old_end + new_end - from;
 	if (new_end < old_end)
 		cut_seen = ++arena->files_cut;
@@ -279,7 +284,7 @@ void memory_file_resized(u32 node, u64 old_end, u64 new_end)
 
 void memory_follow(void)
 {
-	const struct process *p = process_self();
+	const struct process *p = memory_self();
 	for (u32 i = 0; i < p->area_count && cut_seen != arena->files_cut; i++) {
 		const struct area *area = &p->areas[i];
 		u64 size = area->end - area->start;
@@ -297,7 +302,7 @@ void memory_follow(void)
 bool memory_fault(u64 address)
 {
 	static u64 last_address, last_calls;
-	const struct area *area = memory_find(process_self(), address);
+	const struct area *area = memory_find(memory_self(), address);
 	if (!area || !(area->flags & AREA_PRIVATE_FILE) || (address == last_address && arena->calls == last_calls))
 		return false;
 	u64 page = page_down(address), offset = area->offset + (page - area->start);
@@ -414,7 +419,7 @@ static int map_area(struct map_request *m, u64 at)
 	                    .content = m->file.content};
 	jumps_give_way(at, area.end);
 	/* What is replaced is given back first, as the kernel does: remapping in place at the limit must not fail. */
-	areas_remove(process_self(), at, area.end);
+	areas_remove(memory_self(), at, area.end);
 	if ((area.flags & AREA_CHARGED) && memory_charge(m->size)) {
 		native_unmap(at, m->size);
 		return -ENOMEM;
@@ -439,7 +444,7 @@ static int map_area(struct map_request *m, u64 at)
 
 s64 call_mmap(const u64 *a)
 {
-	struct process *p = process_self();
+	struct process *p = memory_self();
 	struct map_request m = {.offset = a[5],
 	                        .protection = (u32)a[2] & PROT_ALL,
 	                        .anonymous = a[3] & MAP_ANONYMOUS,
@@ -492,7 +497,7 @@ s64 call_munmap(const u64 *a)
 	if (!memory_range_valid(a[0], size))
 		return -EINVAL;
 	jumps_give_way(a[0], a[0] + size);
-	int r = areas_remove(process_self(), a[0], a[0] + size);
+	int r = areas_remove(memory_self(), a[0], a[0] + size);
 	return r ? r : native_errno(native_unmap(a[0], size));
 }
 
@@ -542,7 +547,7 @@ static int prepare_area(struct area *area, u32 protection)
 
 s64 call_mprotect(const u64 *a)
 {
-	struct process *p = process_self();
+	struct process *p = memory_self();
 	if (a[0] % PAGE_SIZE || (a[2] & ~(u64)(PROT_ALL | PROT_GROWSDOWN | PROT_GROWSUP)))
 		return -EINVAL;
 	if (!a[1])
@@ -574,7 +579,7 @@ s64 call_mprotect(const u64 *a)
 
 s64 call_brk(const u64 *a)
 {
-	struct process *p = process_self();
+	struct process *p = memory_self();
 	u64 want = a[0];
 	if (want < p->break_start || want > p->break_start + (64ull << 30))
 		return (s64)p->break_end;
@@ -722,7 +727,7 @@ static s64 remap_fixed(struct process *p, u64 old, u64 old_size, u64 new_size, u
 
 s64 call_mremap(const u64 *a)
 {
-	struct process *p = process_self();
+	struct process *p = memory_self();
 	u64 old = a[0], flags = a[3];
 	if (old % PAGE_SIZE || !remap_flags_valid(flags, a[1], a[2]) || !a[2])
 		return -EINVAL;

@@ -161,6 +161,7 @@ struct process {
 	struct timer timers[TIMERS_MAX];
 	s32 nice, death_signal; /* prctl(PR_SET_PDEATHSIG) */
 	u32 dumpable, keeps_capabilities, subreaper;
+	u32 executed; /* another program since it was forked */
 	u64 timer_slack;
 	u64 limits[16][2]; /* RLIMIT_*: soft, hard, as the guest sees and sets them */
 	char name[16];
@@ -216,6 +217,11 @@ static inline struct task *task_self(void)
 static inline struct process *process_self(void)
 {
 	return &arena->processes[task_self()->process];
+}
+/* Whose memory the current task runs in: its areas, heap and charge are that one's. */
+static inline struct process *memory_self(void)
+{
+	return &arena->processes[task_self()->host];
 }
 
 /* --- lib.c --- */
@@ -354,8 +360,8 @@ void ask_open(const char *path, bool follow, struct answer *ret, int *fd);
 int ask_image(u32 content, bool *vetted, struct zvm_jumps *jumps);
 
 /* --- maps.c and memory.c, for /proc/self/maps and limits --- */
-void memory_maps_text(struct process *process, struct text *text, bool smaps);
-u64 memory_mapped_bytes(struct process *process);
+void memory_maps_text(const struct process *process, struct text *text, bool smaps);
+u64 memory_mapped_bytes(const struct process *process);
 /* A private file that has been mapped ends elsewhere now; both page-aligned. */
 void memory_file_resized(u32 private_node, u64 old_end, u64 new_end);
 

@@ -51,7 +51,7 @@ bool node_mapped(u32 index, u32 area_flags, u32 protection)
 {
 	for (u32 i = 0; i < arena->process_count; i++) {
 		const struct process *p = &arena->processes[i];
-		for (u32 k = 0; p->in_use && !p->zombie && k < p->area_count; k++) {
+		for (u32 k = 0; k < p->area_count; k++) {
 			const struct area *area = &p->areas[k];
 			if ((area->flags & AREA_PRIVATE_FILE) && area->node == index &&
 			    (area->flags & area_flags) == area_flags && (area->protection & protection) == protection)

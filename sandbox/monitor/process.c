@@ -64,6 +64,8 @@ s64 call_setpgid(const u64 *a)
 		return -ESRCH;
 	if (p->session == p->pid || p->session != process_self()->session)
 		return -EPERM;
+	if (p != process_self() && p->executed)
+		return -EACCES;
 	p->group = group ? (s32)group : p->pid;
 	return 0;
 }
@@ -124,21 +126,6 @@ static s32 reaper_of(const struct process *p)
 	return 1;
 }
 
-static void give_orphans_away(const struct process *parent)
-{
-	s32 reaper = reaper_of(parent);
-	for (u32 i = 0; i < arena->process_count; i++) {
-		struct process *p = &arena->processes[i];
-		if (!p->in_use || p->parent != parent->pid || p == parent)
-			continue;
-		p->parent = reaper;
-		if (p->zombie && arena->processes[0].zombie)
-			p->in_use = 0;
-		else if (!p->zombie && p->death_signal)
-			signal_send(p, p->death_signal);
-	}
-}
-
 static void tell_parent(struct process *p)
 {
 	struct process *parent = process_find(p->parent);
@@ -156,16 +143,43 @@ static void tell_parent(struct process *p)
 	wake(channel_child((u32)(parent - arena->processes)), UINT32_MAX); /* each may wait for another child */
 }
 
+static void give_orphans_away(const struct process *parent)
+{
+	s32 reaper = reaper_of(parent);
+	for (u32 i = 0; i < arena->process_count; i++) {
+		struct process *p = &arena->processes[i];
+		if (!p->in_use || p->parent != parent->pid || p == parent)
+			continue;
+		p->parent = reaper;
+		if (p->zombie)
+			tell_parent(p);
+		else if (p->death_signal)
+			signal_send(p, p->death_signal);
+	}
+}
+
+void process_end_others(void)
+{
+	for (u32 i = 0; i < arena->task_count; i++) {
+		struct task *task = &arena->tasks[i];
+		if (i == current_task || !task_lives(i) || task->process != task_self()->process)
+			continue;
+		robust_list_release(task);
+		vfork_release(task);
+		task->state = TASK_ZOMBIE;
+	}
+}
+
 static NORETURN void process_end(int status, const char *message)
 {
 	struct process *p = process_self();
 	struct task *self = task_self();
 	u32 index = self->process;
+	process_end_others();
 	robust_list_release(self);
-	for (u32 i = 0; i < arena->task_count; i++)
-		if (arena->tasks[i].process == index && arena->tasks[i].state != TASK_FREE)
-			arena->tasks[i].state = TASK_ZOMBIE;
-	memory_uncharge(p->charged);
+	self->state = TASK_ZOMBIE;
+	if (task_guest_of(index) == NO_INDEX)
+		memory_forget(p);
 	files_exit(p);
 	p->zombie = 1;
 	p->exit_status = status;
@@ -178,8 +192,6 @@ static NORETURN void process_end(int status, const char *message)
 	tell_parent(p);
 	run_over_if_unheard();
 	vfork_release(self);
-	if (self->host != index)
-		task_resume_other();
 	task_leave_for_good();
 }
 
@@ -227,7 +239,7 @@ static bool wanted(const struct process *child, s64 pid)
  */
 static struct process *wait_for(s64 pid, bool ended, bool hang, s64 *error)
 {
-	for (;;) {
+	for (bool interrupted = false;;) {
 		struct process *found = NULL;
 		bool any = false;
 		for (u32 i = 0; i < arena->process_count; i++) {
@@ -238,13 +250,11 @@ static struct process *wait_for(s64 pid, bool ended, bool hang, s64 *error)
 			if (child->zombie && (!found || child->end_sequence < found->end_sequence))
 				found = child;
 		}
-		*error = found ? 0 : any ? 0 : -ECHILD;
-		if (found || !any || !hang)
+		*error = found ? 0 : !any ? -ECHILD : interrupted ? -EINTR : 0;
+		if (found || *error || !hang)
 			return found;
-		if (block(channel_child(task_self()->process), NEVER) == -EINTR) {
-			*error = -EINTR;
-			return NULL;
-		}
+		/* The signal may be that of the child's end: then there is a child, and no error. */
+		interrupted = block(channel_child(task_self()->process), NEVER) == -EINTR;
 	}
 }
 

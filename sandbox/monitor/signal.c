@@ -408,8 +408,7 @@ void signals_deliver(frame_t *frame)
 
 static void crash_message(char *to, size_t room, const frame_t *frame, int number, u64 address)
 {
-	const struct process *process = process_self();
-	const struct area *area = memory_find(process, frame->uc_mcontext.rip);
+	const struct area *area = memory_find(memory_self(), frame->uc_mcontext.rip);
 	const char *where = area && area->name != NO_INDEX ? string_at(area->name) : "no file";
 	u64 offset = area ? frame->uc_mcontext.rip - area->start + area->offset : 0;
 	format(to, room, "killed by %s at 0x%lx (%s+0x%lx), address 0x%lx", names[number], (u64)frame->uc_mcontext.rip,

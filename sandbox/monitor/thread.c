@@ -87,9 +87,13 @@ void task_resume_other(void)
 	__builtin_unreachable();
 }
 
-/* The current process has no task left, and neither has its native one: pass the token on and go. */
+/* The current task is over, and its process with it. The native one stays while it is the home of others. */
 void task_leave_for_good(void)
 {
+	u32 host = task_self()->host;
+	if (task_guest_of(host) != NO_INDEX)
+		task_resume_other();
+	memory_forget(&arena->processes[host]);
 	u32 next = task_choose();
 	arena->tasks[next].state = TASK_RUNNABLE;
 	arena->running = next;
@@ -107,6 +111,30 @@ void thread_end(void)
 	robust_list_release(task);
 	task->state = TASK_ZOMBIE;
 	task_resume_other();
+}
+
+bool task_lives(u32 index)
+{
+	return arena->tasks[index].state == TASK_RUNNABLE || arena->tasks[index].state == TASK_BLOCKED;
+}
+
+u32 task_guest_of(u32 host)
+{
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (task_lives(i) && i != current_task && arena->tasks[i].host == host)
+			return i;
+	return NO_INDEX;
+}
+
+/* The current task goes on in another native process, which waits for the token; here whoever comes next. */
+void task_moved(u32 old_host)
+{
+	u64 unused;
+	arena->running = current_task;
+	hand_token(task_self()->host);
+	futex_word_wait(&arena->processes[old_host].token);
+	resume(&unused);
+	__builtin_unreachable();
 }
 
 u32 task_new(void)
@@ -127,8 +155,8 @@ static u32 free_slot(void)
 	for (u32 slot = 0; slot < TASKS_MAX; slot++) {
 		bool used = false;
 		for (u32 i = 0; i < arena->task_count && !used; i++)
-			used = (arena->tasks[i].state == TASK_RUNNABLE || arena->tasks[i].state == TASK_BLOCKED) &&
-			       arena->tasks[i].host == task_self()->host && arena->tasks[i].stack_slot == slot;
+			used = task_lives(i) && arena->tasks[i].host == task_self()->host &&
+			       arena->tasks[i].stack_slot == slot;
 		if (!used)
 			return slot;
 	}
