@@ -36,6 +36,35 @@ u32 description_new(u32 kind, u32 flags)
 	return NO_INDEX;
 }
 
+/* A native descriptor of its own: the run's streams have theirs for good. */
+static bool has_native(const struct description *d)
+{
+	return d->native_fd >= 0 && d->native_fd != arena->input_fd && d->kind != KIND_OUTPUT;
+}
+
+static bool held_by_host(u32 description, u32 host)
+{
+	for (u32 i = 0; i < arena->task_count; i++) {
+		const struct process *p = &arena->processes[arena->tasks[i].process];
+		if (!task_lives(i) || arena->tasks[i].host != host)
+			continue;
+		for (u32 fd = 0; fd < DESCRIPTORS_MAX; fd++)
+			if (p->descriptors[fd].description == description)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * Other processes have it open, each with a native descriptor of the same number. This one's is closed with the last
+ * of the descriptors here: nobody else would ever do it.
+ */
+static void leave_to_others(u32 index, u32 host)
+{
+	if (has_native(description_at(index)) && !held_by_host(index, host))
+		native_close(description_at(index)->native_fd);
+}
+
 void description_release(u32 index)
 {
 	struct description *d = description_at(index);
@@ -45,7 +74,7 @@ void description_release(u32 index)
 	locks_drop_description(index);
 	if (d->kind == KIND_EPOLL)
 		epoll_free(d);
-	if (d->native_fd >= 0 && d->native_fd != arena->input_fd && d->kind != KIND_OUTPUT)
+	if (has_native(d))
 		native_close(d->native_fd);
 	if (d->page != NO_INDEX)
 		pages_give(d->page, d->page_count);
@@ -110,6 +139,8 @@ static s64 close_of(struct process *p, u32 fd)
 	u32 description = p->descriptors[fd].description;
 	p->descriptors[fd].description = NO_INDEX;
 	locks_drop_process(description, p->pid);
+	if (description_at(description)->references > 1)
+		leave_to_others(description, task_self()->host);
 	description_release(description);
 	return 0;
 }
@@ -220,6 +251,13 @@ int files_fork(struct process *parent, struct process *child)
 		if (child->descriptors[fd].description != NO_INDEX)
 			description_at(child->descriptors[fd].description)->references++;
 	return 0;
+}
+
+void files_moved(const struct process *p, u32 host)
+{
+	for (u32 fd = 0; fd < DESCRIPTORS_MAX; fd++)
+		if (p->descriptors[fd].description != NO_INDEX)
+			leave_to_others(p->descriptors[fd].description, host);
 }
 
 void files_exec(struct process *p)

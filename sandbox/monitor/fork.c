@@ -199,8 +199,10 @@ void vfork_leave(void)
 	}
 	task->host = task->process;
 	vfork_release(task);
-	if (!alone)
-		task_moved(host);
+	if (alone)
+		return;
+	files_moved(process_self(), host);
+	task_moved(host);
 }
 
 static s64 clone_any(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls)

@@ -369,6 +369,7 @@ void memory_file_resized(u32 private_node, u64 old_end, u64 new_end);
 void files_start(void);   /* once a run: the private tree, and descriptors 0-2 of process 0 */
 void files_connect(void); /* when the order has come: what 0-2 read and write */
 int files_fork(struct process *parent, struct process *child); /* share descriptions: references up */
+void files_moved(const struct process *process, u32 host);     /* it has left this one's memory and native process */
 void files_exec(struct process *process);                      /* close-on-exec */
 void files_exit(struct process *process);                      /* close all */
 bool files_hold_output(const struct process *process);         /* has the run's stdout or stderr open */
