@@ -102,6 +102,23 @@ static bool dequeue(s32 owner, int number, struct signal_info *info)
 	return true;
 }
 
+/* It is to be ignored from now on: whatever waits, for the process or one of its threads, is gone. */
+static void forget_waiting(struct process *process, int number)
+{
+	struct signal_info info;
+	process->signal_pending &= ~BIT(number);
+	while (dequeue(process->pid, number, &info))
+		;
+	for (u32 i = 0; i < arena->task_count; i++) {
+		struct task *task = &arena->tasks[i];
+		if (&arena->processes[task->process] != process || !task_lives(i))
+			continue;
+		task->signal_pending &= ~BIT(number);
+		while (dequeue(-task->tid, number, &info))
+			;
+	}
+}
+
 /* A second signal of the same number is lost if the number is a standard one, and waits its turn if not. */
 static s64 put_pending(u64 *pending, struct signal_info *infos, s32 owner, int number, const struct signal_info *info)
 {
@@ -385,7 +402,7 @@ static void restart_or_fail(frame_t *frame, int number)
 void signals_deliver(frame_t *frame)
 {
 	struct task *task = task_self();
-	for (bool first = true;; first = false) {
+	for (bool first = true;;) {
 		struct signal_info info = {0};
 		struct siginfo full;
 		u64 mask = task->signal_mask;
@@ -396,6 +413,7 @@ void signals_deliver(frame_t *frame)
 			continue;
 		if (first)
 			restart_or_fail(frame, number);
+		first = false;
 		fill_info(&full, number, &info);
 		forget_fault(&frame->uc_mcontext);
 		deliver(frame, number, &full, NULL);
@@ -445,10 +463,8 @@ s64 call_rt_sigaction(const u64 *a)
 			return -EINVAL;
 		new.mask &= ~UNBLOCKABLE;
 		*action = new;
-		if (is_ignored(process_self(), number)) {
-			process_self()->signal_pending &= ~BIT(number);
-			task_self()->signal_pending &= ~BIT(number);
-		}
+		if (is_ignored(process_self(), number))
+			forget_waiting(process_self(), number);
 	}
 	return a[2] ? GUEST_PUT(a[2], old) : 0;
 }
@@ -708,10 +724,16 @@ s64 call_rt_tgsigqueueinfo(const u64 *a)
 	return r ? r : kill_task((s32)a[0], (s32)a[1], (int)(s32)a[2], &info);
 }
 
+/* What was handled has its default again, what was ignored stays so; what is blocked or waits is kept. */
 void signal_reset_for_exec(struct process *process)
 {
-	for (int i = 1; i <= 64; i++)
-		if (process->actions[i].handler != (u64)SIG_IGN)
-			process->actions[i] = (struct signal_action){0};
-	task_self()->alternate_stack = task_self()->alternate_size = 0;
+	struct task *task = task_self();
+	for (int i = 1; i <= 64; i++) {
+		bool ignored = process->actions[i].handler == (u64)SIG_IGN;
+		process->actions[i] = (struct signal_action){.handler = (u64)(ignored ? SIG_IGN : SIG_DFL)};
+	}
+	task->alternate_stack = task->alternate_size = task->alternate_flags = 0;
+	if (task->restore_mask)
+		task->signal_mask = task->saved_mask;
+	task->restore_mask = false;
 }

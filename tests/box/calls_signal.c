@@ -2,7 +2,9 @@
 #include "calls.h"
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -438,6 +440,123 @@ static void ends(void)
 	FAILS("wait4 with an unknown flag", syscall(SYS_wait4, -1, NULL, 1 << 20, NULL), EINVAL);
 }
 
+/* --- what is ignored leaves nothing behind --- */
+
+static int woken[2]; /* a pipe */
+static volatile bool got;
+
+static void *waits_blocked(void *unused)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	NEED(write(woken[1], "x", 1) == 1);
+	while (!got)
+		sched_yield();
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	return unused;
+}
+
+static void ignoring(void)
+{
+	sigset_t set;
+	char byte;
+	const int queued = SIGRTMIN + 3;
+	sigemptyset(&set);
+	sigaddset(&set, queued);
+	listen_to(queued, 0);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	for (int i = 0; i < 3; i++)
+		sigqueue(getpid(), queued, (union sigval){.sival_int = i});
+	signal(queued, SIG_IGN);
+	listen_to(queued, 0);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	IS("what waited is gone once it is ignored", count, 0);
+	kill(getpid(), queued);
+	IS("and does not come with a later one", count, 1);
+	pthread_t thread;
+	NEED(pipe(woken) == 0);
+	got = false;
+	listen_to(SIGUSR1, 0);
+	NEED(pthread_create(&thread, NULL, waits_blocked, NULL) == 0);
+	NEED(read(woken[0], &byte, 1) == 1);
+	pthread_kill(thread, SIGUSR1);
+	signal(SIGUSR1, SIG_IGN);
+	listen_to(SIGUSR1, 0);
+	got = true;
+	pthread_join(thread, NULL);
+	IS("nor what waited for another thread", count, 0);
+}
+
+static void *reads_on(void *unused)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+	return (void *)read(woken[0], unused, 1);
+}
+
+/* A call that is made again after a handler is made again, whatever else was pending. */
+static void restarting_beside_ignored(void)
+{
+	pthread_t thread;
+	sigset_t set;
+	char byte = 0;
+	void *result;
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	signal(SIGHUP, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	listen_to(SIGUSR1, SA_RESTART);
+	NEED(pthread_create(&thread, NULL, reads_on, &byte) == 0);
+	usleep(10000);
+	kill(getpid(), SIGHUP);
+	pthread_kill(thread, SIGUSR1);
+	usleep(10000);
+	NEED(write(woken[1], "y", 1) == 1);
+	pthread_join(thread, &result);
+	IS("an ignored signal beside a handled one does not end a read", (long)result, 1);
+	IS("the handler has run", count, 1);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	signal(SIGHUP, SIG_DFL);
+}
+
+/* A zombie whose parent ends: whoever inherits it is told. */
+static void inheriting(void)
+{
+	int hold[2], ready[2];
+	char byte;
+	NEED(pipe(hold) == 0 && pipe(ready) == 0);
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	listen_to(SIGCHLD, 0);
+	pid_t middle = fork();
+	if (!middle) { /* lives on, and so does its own child until that has a zombie */
+		close(hold[1]);
+		pid_t parent = fork();
+		if (!parent) {
+			if (!fork())
+				_exit(7);
+			usleep(50000);
+			_exit(0);
+		}
+		read(hold[0], &byte, 1);
+		_exit(waitpid(parent, NULL, 0) == parent ? 3 : 4);
+	}
+	close(hold[0]);
+	int status, before;
+	pid_t found = waitpid(-1, &status, 0);
+	HOLDS("an inherited zombie ends a wait for any child",
+	      found > 0 && found != middle && WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	IS("and was signalled", count > 0, 1);
+	before = close(hold[1]);
+	IS("its first parent lived all the time",
+	   before == 0 && waitpid(middle, &status, 0) == middle ? WEXITSTATUS(status) : -1, 3);
+	prctl(PR_SET_CHILD_SUBREAPER, 0);
+	signal(SIGCHLD, SIG_DFL);
+}
+
 int main(void)
 {
 	begin();
@@ -450,6 +569,9 @@ int main(void)
 	interrupting();
 	signal(SIGCHLD, SIG_DFL);
 	waiting_apart();
+	ignoring();
+	restarting_beside_ignored();
+	inheriting();
 	ends();
 	return end();
 }
