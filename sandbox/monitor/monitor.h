@@ -90,6 +90,7 @@ struct task {
 	u32 host; /* index of the process whose memory it runs in: its own, or after vfork, until exec, its parent's */
 	u32 vfork_parent; /* task that waits for its exec or end, plus 1; 0: none */
 	u32 futex_bits;
+	u32 call;        /* in which it waits */
 	s32 tid;         /* virtual */
 	u32 stack_slot;  /* its alternate stack in the monitor's memory */
 	u64 channel;     /* what it waits for (block) */

@@ -51,7 +51,8 @@ static NORETURN void deadlock(void)
 	text_add(&text, "deadlock: ");
 	for (u32 i = 0; i < arena->task_count && i < 4; i++)
 		if (arena->tasks[i].state == TASK_BLOCKED)
-			text_add(&text, "task %d waits in %s; ", arena->tasks[i].tid, call_name(current_call));
+			text_add(&text, "task %d (%s) waits in %s; ", arena->tasks[i].tid, arena->tasks[i].name,
+			         call_name(arena->tasks[i].call));
 	text_add(&text, "and nobody is left to wake it");
 	run_end(ZVM_REPORT_DEADLOCK, 0, message);
 }
@@ -85,6 +86,7 @@ int block(u64 channel, u64 deadline)
 	if (deadline <= arena->clock_ns)
 		return -ETIMEDOUT;
 	task->channel = channel;
+	task->call = (u32)current_call;
 	task->deadline = deadline;
 	task->sequence = ++arena->sequence;
 	task->woken = false;
