@@ -469,8 +469,9 @@ static int serve_image(struct zvm_broker *broker, const struct zvm_ask *ask, con
 	struct zvm_reply reply = {.flags = (image->fd >= 0 ? ZVM_REPLY_CONTENT : 0u) |
 	                                   (image->unread ? ZVM_REPLY_UNVETTED : 0u),
 	                          .text_length = image->fd >= 0 ? sizeof image->jumps : 0};
-	r = r ? r : zvm_packet_send_now(broker->socket, &reply, sizeof reply, &image->jumps, reply.text_length, &image->fd,
-	                                 image->fd >= 0);
+	r = r ? r
+	      : zvm_packet_send_now(broker->socket, &reply, sizeof reply, &image->jumps, reply.text_length, &image->fd,
+	                            image->fd >= 0);
 	put_back(broker, a);
 	return r;
 }

@@ -155,7 +155,7 @@ enum zvm_ask_code {
 	ZVM_ASK_KIND_IMAGE = 6,  /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a
 	                            descriptor  comes with the reply if there is a prepared image, and as text its struct
 	                            zvm_jumps; else the  content itself will do */
-	ZVM_ASK_KIND_BYTES = 7, /* text: the next bytes of a file that the guest has written and executes; no reply */
+	ZVM_ASK_KIND_BYTES = 7,  /* text: the next bytes of a file that the guest has written and executes; no reply */
 };
 
 struct zvm_ask {

@@ -27,7 +27,7 @@
 #include <zvm/view.h>
 
 /* Part of every action: change it whenever a guest could notice a difference in the box. */
-#define ZVM_BOX_VERSION "zvm-box-1"
+#define ZVM_BOX_VERSION "zvm-box-2"
 
 struct zvm_launcher;
 

@@ -306,3 +306,35 @@ int ask_image(u32 content, bool *vetted, struct zvm_jumps *jumps)
 	*jumps = reply.jumps;
 	return fd_count ? fd : -1;
 }
+
+void ask_bytes(const void *bytes, u32 size)
+{
+	host_send(ZVM_ASK_KIND_BYTES, 0, bytes, size);
+}
+
+static void copy_path(char to[ZVM_PATH_MAX], const char *from)
+{
+	format(to, ZVM_PATH_MAX, "%s", from);
+}
+
+int ask_plan(u32 content, struct zvm_image *plan, char own[ZVM_PATH_MAX], char interpreter[ZVM_PATH_MAX], int *fd)
+{
+	static char paths[2 * ZVM_PATH_MAX + 2];
+	struct zvm_reply reply;
+	struct io_vector vectors[3] = {{&reply, sizeof reply}, {plan, sizeof *plan}, {paths, sizeof paths - 2}};
+	u32 fd_count = 0;
+	host_send(ZVM_ASK_KIND_PLAN, 0, &content, sizeof content);
+	s64 got = receive(arena->socket, vectors, 3, fd, 1, &fd_count);
+	if (got < (s64)sizeof reply)
+		host_lost();
+	if (reply.error)
+		return reply.error;
+	if (got < (s64)(sizeof reply + sizeof *plan))
+		host_lost();
+	expect_descriptor(&reply, fd_count);
+	size_t size = (size_t)got - sizeof reply - sizeof *plan;
+	paths[size] = paths[size + 1] = 0;
+	copy_path(own, paths);
+	copy_path(interpreter, paths + strlen(paths) + 1);
+	return 0;
+}

@@ -234,6 +234,7 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 	        .interpreter = run->has_interpreter ? &run->interpreter : NULL,
 	        .program_fd = fds[3],
 	        .interpreter_fd = run->has_interpreter ? fds[4] : -1,
+	        .name = strings,
 	        .executable = strings,
 	        .strings = strings + executable_size,
 	        .strings_size = run->strings_size - executable_size,

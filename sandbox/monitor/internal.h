@@ -38,7 +38,8 @@ extern u64 gate_stack; /* where the gate pushes the registers of the current tas
 struct program_order {
 	const struct zvm_image *program, *interpreter; /* interpreter NULL: static */
 	int program_fd, interpreter_fd;
-	const char *executable;
+	const char *name;       /* as it was called: AT_EXECFN, and comm */
+	const char *executable; /* the file's own guest path */
 	u32 argument_count, environment_count;
 	const char *strings; /* arguments then environment, each NUL-terminated */
 	size_t strings_size;

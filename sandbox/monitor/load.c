@@ -22,6 +22,15 @@ static u64 push_bytes(struct stack_builder *b, const void *data, size_t n)
 	return b->at;
 }
 
+/* The guest's own limit has been counted by now: what is left is the host's shortage. */
+static int map(u64 at, u64 size, int protection, int flags, int fd, u64 offset)
+{
+	s64 r = native_map(at, size, protection, flags, fd, offset);
+	if (r == -ENOMEM || r == -EAGAIN)
+		host_failed("the host has no memory to map", r);
+	return r < 0 ? (int)r : 0;
+}
+
 /* The file's part of a segment, and the zeros behind it. */
 static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 name, u32 image_flags)
 {
@@ -39,10 +48,10 @@ static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 
 	if (flags && memory_charge(end - start))
 		return -ENOMEM;
 	if (mapped_end > start) {
-		s64 r = native_map(start, mapped_end - start, protection, MAP_PRIVATE | MAP_NORESERVE, fd,
-		                   page_down(segment->file_offset));
-		if (r < 0)
-			return (int)r;
+		int r = map(start, mapped_end - start, protection, MAP_PRIVATE | MAP_NORESERVE, fd,
+		            page_down(segment->file_offset));
+		if (r)
+			return r;
 		memory_add(start, mapped_end, segment->protection, flags | image_flags, page_down(segment->file_offset),
 		           1, name, NO_INDEX);
 	}
@@ -54,10 +63,10 @@ static int map_segment(const struct zvm_segment *segment, u64 bias, int fd, u32 
 	    guest_zero(file_end, mapped_end - file_end))
 		return -EFAULT;
 	if (end > mapped_end) {
-		s64 r = native_map(mapped_end, end - mapped_end, protection,
-		                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-		if (r < 0)
-			return (int)r;
+		int r = map(mapped_end, end - mapped_end, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		            0);
+		if (r)
+			return r;
 		memory_add(mapped_end, end, segment->protection, flags, 0, 0, NO_INDEX, NO_INDEX);
 	}
 	return 0;
@@ -89,10 +98,9 @@ static int map_stack(bool executable)
 {
 	int protection = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
 	jumps_give_way(STACK_TOP - STACK_SIZE, STACK_TOP);
-	s64 r = native_map(STACK_TOP - STACK_SIZE, STACK_SIZE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-	                   -1, 0);
-	if (r < 0)
-		return (int)r;
+	int r = map(STACK_TOP - STACK_SIZE, STACK_SIZE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (r)
+		return r;
 	if (executable)
 		arena->remarks |= ZVM_REMARK_NOT_VETTED;
 	process_self()->stack_low = STACK_TOP - STACK_SIZE;
@@ -141,7 +149,7 @@ static int build_stack(const struct program_order *order, u64 *stack)
 	struct process *p = process_self();
 	struct stack_builder b = {.at = STACK_TOP - 8};
 	u8 random[16];
-	u64 executable_at = push_bytes(&b, order->executable, strlen(order->executable) + 1);
+	u64 executable_at = push_bytes(&b, order->name, strlen(order->name) + 1);
 	u64 strings_at = push_bytes(&b, order->strings, order->strings_size);
 	u64 platform_at = push_bytes(&b, "x86_64", 7);
 	random_bytes(random, sizeof random);
@@ -150,7 +158,7 @@ static int build_stack(const struct program_order *order, u64 *stack)
 	build_auxv(p, order->program, random_at, platform_at, executable_at);
 	u64 words = 1 + order->argument_count + 1 + order->environment_count + 1 + p->auxv_count;
 	u64 at = (b.at - words * 8) & ~15ull;
-	if (b.failed || at < STACK_TOP - STACK_SIZE / 4)
+	if (b.failed || at < STACK_TOP - STACK_SIZE)
 		return -E2BIG;
 	u64 argc = order->argument_count, zero = 0, word = at, string = strings_at;
 	bool failed = GUEST_PUT(word, argc);
@@ -179,10 +187,10 @@ static int build_stack(const struct program_order *order, u64 *stack)
 	return failed ? -EFAULT : 0;
 }
 
-static void name_process(struct process *p, const char *executable)
+static void name_process(struct process *p, const char *name, const char *executable)
 {
-	const char *slash = strrchr(executable, '/');
-	format(p->name, sizeof p->name, "%s", slash ? slash + 1 : executable);
+	const char *slash = strrchr(name, '/');
+	format(p->name, sizeof p->name, "%s", slash ? slash + 1 : name);
 	format(task_self()->name, sizeof task_self()->name, "%s", p->name);
 	format(p->executable, sizeof p->executable, "%s", executable);
 }
@@ -216,6 +224,6 @@ int program_load(const struct program_order *order, u64 *instruction, u64 *stack
 	r = map_stack(image->executable_stack);
 	if (r)
 		return r;
-	name_process(p, order->executable);
+	name_process(p, order->name, order->executable);
 	return build_stack(order, stack);
 }

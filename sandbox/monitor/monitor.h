@@ -80,6 +80,7 @@ struct timer {
 	u64 value;
 };
 #define TIMERS_MAX 32 /* 0: ITIMER_REAL and alarm, 1: ITIMER_VIRTUAL, 2: ITIMER_PROF, then timer_create's */
+#define FIRST_OWN_TIMER 3
 
 /* --- sched.c: tasks --- */
 enum task_state { TASK_FREE = 0, TASK_RUNNABLE, TASK_BLOCKED, TASK_ZOMBIE };
@@ -360,6 +361,14 @@ void ask_open(const char *path, bool follow, struct answer *ret, int *fd);
  * itself will do (or, not `vetted`, has to do). */
 int ask_image(u32 content, bool *vetted, struct zvm_jumps *jumps);
 
+/*
+ * How a file is to be loaded that may be executed: by the number of its content; 0: what has been sent by ask_bytes. 0
+ * and a descriptor to map, the caller's; or the guest's -errno. own: the file's name without links, "" for bytes;
+ * interpreter: "" if it names none.
+ */
+int ask_plan(u32 content, struct zvm_image *plan, char own[ZVM_PATH_MAX], char interpreter[ZVM_PATH_MAX], int *fd);
+void ask_bytes(const void *bytes, u32 size);
+
 /* --- maps.c and memory.c, for /proc/self/maps and limits --- */
 void memory_maps_text(const struct process *process, struct text *text, bool smaps);
 u64 memory_mapped_bytes(const struct process *process);
@@ -401,9 +410,6 @@ u64 files_mapped_size(u32 private_node);
 /* Keep a string for the life of the run (deduplicated); its index, NO_INDEX when full. */
 u32 string_keep(const char *s);
 const char *string_at(u32 string);
-/* Open for exec: content descriptor of a guest path following links, whichever kind of place it is in; its resolved
- * path. */
-int files_open_program(const char *path, int *native_fd, char resolved[ZVM_PATH_MAX]);
 
 /* --- calls: every handler has this shape; arguments as the guest passed them; the result goes to rax --- */
 typedef s64 call_handler(const u64 *a);

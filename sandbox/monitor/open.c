@@ -392,28 +392,6 @@ s64 call_openat2(const u64 *a)
 	return open_at((s32)a[0], a[1], how.flags, (u32)how.mode, (u32)how.resolve);
 }
 
-/*
- * Only the host can say how a program is to be loaded, so what the guest has written itself cannot be run: as on a file
- * system that is mounted noexec.
- */
-int files_open_program(const char *path, int *native_fd, char resolved[ZVM_PATH_MAX])
-{
-	struct place place;
-	int r = place_find_path(path, FOLLOW | OPENING, &place);
-	if (r)
-		return r;
-	if (place.kind != PLACE_HOST)
-		return -EACCES;
-	if ((place.answer.mode & S_IFMT) != S_IFREG || !(place.answer.mode & 0111) || place.native_fd < 0) {
-		if (place.native_fd >= 0)
-			native_close(place.native_fd);
-		return -EACCES;
-	}
-	*native_fd = place.native_fd;
-	format(resolved, ZVM_PATH_MAX, "%s", place.path);
-	return 0;
-}
-
 /* --- for mmap --- */
 
 int files_mapping(int fd, struct mapping *ret)

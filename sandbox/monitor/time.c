@@ -208,7 +208,7 @@ static void timer_fire(struct process *process, struct timer *timer)
 	} else {
 		timer->deadline = NEVER;
 	}
-	s32 id = (s32)(timer - process->timers), code = id < 3 ? 0x80 /* SI_KERNEL */ : -2 /* SI_TIMER */;
+	s32 id = (s32)(timer - process->timers), code = id < FIRST_OWN_TIMER ? 0x80 /* SI_KERNEL */ : -2 /* SI_TIMER */;
 	if (!timer->signal)
 		return;
 	/* While one waits to be told, another counts. */
@@ -330,7 +330,7 @@ s64 call_timer_create(const u64 *a)
 	if (event.notify == NOTIFY_THREAD && !own_thread(thread))
 		return -EINVAL;
 	struct process *process = process_self();
-	for (s32 i = 3; i < TIMERS_MAX; i++) {
+	for (s32 i = FIRST_OWN_TIMER; i < TIMERS_MAX; i++) {
 		struct timer *timer = &process->timers[i];
 		if (timer->in_use)
 			continue;
@@ -348,7 +348,7 @@ s64 call_timer_create(const u64 *a)
 
 static struct timer *timer_of(u64 id)
 {
-	if (id < 3 || id >= TIMERS_MAX || !process_self()->timers[id].in_use)
+	if (id < FIRST_OWN_TIMER || id >= TIMERS_MAX || !process_self()->timers[id].in_use)
 		return NULL;
 	return &process_self()->timers[id];
 }

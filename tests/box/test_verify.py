@@ -102,10 +102,11 @@ def ways_to_give_the_input():
     assert verify("wc -c", WORDS).out == b"%d\n" % len(WORDS)
     result = Result(subprocess.run(["sh", "-c", 'exec "$0" run --verify 3 --store "$1" "wc -c" <&-', ZVM, STORE], capture_output=True, check=False))
     assert (result.out, result.status) == (b"0\n", 0), result
-    script("here.sh", "#!/bin/dash\ncat /script/here.sh 2>/dev/null; echo $0\n")
+    text = "#!/bin/dash\ncat $0; echo $0\n"
+    script("here.sh", text)
     result = Result(subprocess.run([ZVM, "run", "--verify", "3", "--store", "store", "scripts/here.sh"], cwd=SCRATCH, stdin=subprocess.DEVNULL,
                                    capture_output=True, check=False))
-    assert (result.out, result.status) == (b"/script/here.sh\n", 0), result
+    assert (result.out, result.status) == (f"{text}/script/here.sh\n".encode(), 0), result
 
 
 @test

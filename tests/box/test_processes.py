@@ -1,0 +1,294 @@
+"""Programs that start programs: shells, find, xargs, awk, perl, Python, make, gcc, git and tar do in the box what they do natively.
+
+Each script runs natively and in the box, on the same input, and must write the same and end the same way. Natively it works in a new
+directory, in the box in /tmp, so it prints no absolute path of its own. Those that start several programs at once run 20 times more
+under different circumstances: what they write is fixed by what they do, not by who is faster.
+"""
+import json
+import shutil
+import subprocess
+import tempfile
+
+from boxed import BOX_LIKE, BOX_PATH, BUILD, SCRATCH, STORE, ZVM, Result, add_test, first_difference, main, run_boxed, run_native, spec, test, write_script
+from harness import Mount, Skip
+
+SCRIPTS = SCRATCH / "scripts"
+SCRIPTS.mkdir()
+INPUT = "".join(f"{(i * 48271) % 97} {'abcdefgh'[i % 8]}\n" for i in range(2000)).encode()
+
+SH, DASH, BASH, PERL, PYTHON, GAWK, MAWK = (f"#!/{p}\n" for p in ("bin/sh", "bin/dash", "bin/bash", "usr/bin/perl", "usr/bin/python3", "usr/bin/gawk -f", "usr/bin/mawk -f"))
+
+# What it does, and the script. WORK is where it may write.
+RUNS = [
+    ("a pipeline of external commands", SH + "sort | uniq -c | sort -rn | head -n 5\n"),
+    ("command substitution, nested", SH + "x=$(sort -u | wc -l); y=`echo hi | tr a-z A-Z`; echo $x $y; echo $(echo $(echo deep | rev) | rev)\n"),
+    ("subshells and groups", DASH + "(cd /usr; pwd; exit 3); echo $?; { ls /usr/share/common-licenses | wc -l; cat; } | tail -n 3; ! false; echo $?\n"),
+    ("here-documents", BASH + "cat <<X | tr a-z A-Z\nhello $((1 + 2)) $(echo sub)\nX\ncat <<'Y'\n$raw `x`\nY\ncat <<< 'abc' | rev\n"),
+    ("a loop at the end of a pipeline", DASH + "ls /usr/share/common-licenses | while read f; do echo $f; done | sort -r | head -n 3; seq 3 | while read x; do echo $x$x; done\n"),
+    ("bash's arrays from commands", BASH + "mapfile -t a < <(sort -u); echo ${#a[@]} ${a[5]}; readarray -d '' b < <(printf 'x\\0y\\0'); echo ${b[@]}; set -o pipefail; false | cat; echo $? ${PIPESTATUS[@]}\n"),
+    ("xargs", SH + "cut -d' ' -f2 | xargs -n 700 echo | md5sum; seq 5 | xargs -I{} echo '<{}>'; echo a b | xargs -n1 -t 2>&1; seq 3 | xargs sh -c 'echo $#; exit 3' x; echo $?; echo | xargs nosuch; echo $?\n"),
+    ("find -exec", SH + "cd $WORK; mkdir -p d/e; for i in 1 2 3; do echo $i > d/f$i; done; cp d/f1 d/e; find d -type f -exec cat {} \\; | sort; find d -type f -exec wc -c {} + | tail -n 1; find d -type f -execdir cat {} \\; | sort -r; find d -name 'f*' -print0 | sort -z | xargs -0 md5sum; find d -exec false \\; -print\n"),
+    ("gawk's system, pipes and coprocess", GAWK + 'BEGIN { system("echo sys"); "date -u -d @0 +%F" | getline x; print x; print "b\\na" | "sort"; close("sort"); while (("seq 3" | getline l) > 0) s += l; print s; print system("exit 3"); c = "tr a-z A-Z"; print "low" |& c; close(c, "to"); c |& getline u; print u; print "all" | "cat; exit 5"; print close("cat; exit 5") }\n'),
+    ("mawk's system and pipes", MAWK + 'BEGIN { system("echo sys"); "echo q" | getline x; print x; print "b\\na" | "sort"; close("sort"); print system("exit 3") }\n{ n++ } END { print n | "cat" }\n'),
+    ("perl's backticks, system, exec and pipes", PERL + """
+        $| = 1; print `echo hi`; print system("exit 4;") >> 8, "\\n"; my @l = `seq 3`; print scalar(@l), "\\n";
+        open(P, "-|", "seq", 3); print while <P>; close P; open(Q, "|sort -r"); print Q "1\\n2\\n"; close Q;
+        print defined(`nosuchprog`) ? "some" : "none", "\\n"; print system("nosuchprog"), " $!\\n"; kill 9, open(R, "-|", "cat") ; print qx(kill -9 \\$\\$) // "", $? & 127, "\\n";
+        my $pid = fork // die; if (!$pid) { exec "sh", "-c", "exit 9" } waitpid $pid, 0; print $? >> 8, "\\n"; exec {"sh"} "-named", "-c", 'echo $0';
+    """),
+    ("Python's subprocess", PYTHON + """
+import os, signal, subprocess, sys
+print(subprocess.run(["echo", "a"], capture_output=True))
+print(subprocess.check_output("seq 3 | tac", shell=True))
+p = subprocess.Popen(["sort"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+print(p.communicate("c\\nb\\na\\n"), p.returncode)
+print(os.popen("echo pop").read(), os.popen("exit 3").close())
+for argv in (["/no/such/program"], ["/usr"], ["/usr/share/common-licenses/GPL-3"], ["x" * 300], ["/usr/bin/env/x"], ["echo", "x" * 140000]):
+    try: subprocess.run(argv)
+    except OSError as e: print(type(e).__name__, e.errno)
+print(os.system("exit 7") >> 8, subprocess.run(["sh", "-c", "kill -9 $$"]).returncode, subprocess.run("kill -TERM $$", shell=True).returncode)
+pid = os.posix_spawn("/bin/echo", ["echo", "spawned"], {}); print(os.waitpid(pid, 0)[1], flush=True)
+try: os.posix_spawn("/no/such/program", ["x"], {})
+except OSError as e: print(e.errno)
+print(subprocess.run(["cat"], input=b"through", stdout=subprocess.PIPE, cwd="/usr", env={"A": "1"}, close_fds=True, start_new_session=True).stdout)
+print(subprocess.run(["env"], env={"A": "1"}, stdout=subprocess.PIPE, preexec_fn=lambda: os.umask(0o77)).stdout, len(sys.stdin.read()))
+try: subprocess.run(["sleep", "10"], timeout=2)
+except subprocess.TimeoutExpired: print("too long")
+sys.stdout.flush()
+os.execvp("sh", ["sh", "-c", "echo last; exit 5"])
+"""),
+    ("Python's multiprocessing", PYTHON + """
+import concurrent.futures, multiprocessing, sys
+def square(x): return x * x
+def put_locked(lock, queue):
+    with lock: queue.put("locked")
+def work(method):
+    m = multiprocessing.get_context(method)
+    with m.Pool(3) as p: print(p.map(square, range(10)))
+    lock, queue, barrier = m.Lock(), m.Queue(), m.Barrier(3)
+    lock.acquire(); k = m.Process(target=put_locked, args=(lock, queue)); k.start(); lock.release(); print(queue.get()); k.join(); print(k.exitcode)
+    ps = [m.Process(target=barrier.wait) for _ in range(2)]
+    for p in ps: p.start()
+    barrier.wait()
+    for p in ps: p.join()
+    with concurrent.futures.ProcessPoolExecutor(2, m) as e: print(list(e.map(square, range(5))))
+    print(method, "done")
+if __name__ == "__main__":
+    work("fork"); work("spawn")
+"""),
+    ("env, sh -c, nice, nohup, tee, timeout", BASH + "cd $WORK; env A=1 sh -c 'echo $A'; env -i B=2 env; env nosuch 2>&1; echo $?; timeout 5 echo ok; timeout 1 sleep 5; echo $?; nice -n 5 nice; nohup echo nh < /dev/null; echo a | tee x | cat - x; command -v sort; type ls\n"),
+    ("who reads only the beginning", BASH + "yes | head -n 1; yes | head -n 100000 | md5sum; set -o pipefail; yes | head -n 1; echo $?; seq 100000 | sed 3q | tail -n 1; cat | head -n 1\n"),
+    ("wait, kill and traps", BASH + "sleep 2 & sleep 1 & wait -n; echo $?; (exit 5) & wait $!; echo $?; sh -c 'kill -9 $$'; echo $?; trap 'echo usr1' USR1; sh -c 'kill -USR1 $PPID'; echo x; trap '' TERM; sh -c 'kill -TERM $$; echo still here'; sleep 100 & kill -9 $!; wait $! 2>/dev/null; echo $?; trap 'echo bye' EXIT; exit 4\n"),
+    ("a private script", SH + "cd $WORK; printf '#!/bin/sh\\necho script $0 $@ $#\\n' > s; chmod +x s; ./s a 'b c'; PATH=.:$PATH; s q; printf '#!./s -x y \\n' > t; chmod +x t; ./t q; printf 'echo no line $1\\n' > u; chmod +x u; ./u z; printf x > v; ./v 2>/dev/null; echo $?; printf '#!/no/such\\n' > w; chmod +x w; ./w 2>/dev/null; echo $?; printf '#!\\n' > n; chmod +x n; ./n; echo $?; : > e; chmod +x e; ./e; echo $?; ln -s s l; ./l; mkdir d; ./d 2>/dev/null; echo $?; printf '#!/usr/bin/env -S sh -e\\nfalse; echo no\\n' > f; chmod +x f; ./f; echo $?\n"),
+    ("a private copy of a program", SH + "cd $WORK; cp /bin/cat c; ./c /usr/share/common-licenses/BSD | md5sum; ln c c2; ./c2 < /dev/null; echo $?; cp /bin/echo o; rm c; ./o gone; chmod -x o; ./o 2>/dev/null; echo $?; head -c 100 /bin/ls > h; chmod +x h; ./h 2>/dev/null; echo $?\n"),
+    ("gcc, and what it has made", SH + "cd $WORK; cat > a.c <<'X'\n#include <stdio.h>\n#include <math.h>\nint main(int c, char **v) { printf(\"%s %d %.17g\\n\", v[0], c, sin(c)); return 3; }\nX\ngcc -O2 -o a a.c -lm && ./a x y; echo $?; gcc -static -o b a.c -lm && ./b; echo $?; gcc -c a.c -o a.o && ar rc l.a a.o && nm l.a | grep -c main; gcc -E a.c | wc -l; echo 'int x = ;' > bad.c; gcc bad.c 2>/dev/null; echo $?; md5sum a\n"),
+    ("make -j4", SH + "cd $WORK; for i in 1 2 3 4 5 6; do echo \"int f$i(void) { return $i; }\" > f$i.c; done; cat > main.c <<'X'\n#include <stdio.h>\nint f1(void), f6(void);\nint main(void) { printf(\"%d\\n\", f1() + f6()); return 0; }\nX\nprintf 'CC = gcc\\nCFLAGS = -O1\\nprog: main.o f1.o f2.o f3.o f4.o f5.o f6.o\\n\\t$(CC) -o $@ $^\\nfails:\\n\\tfalse\\n' > Makefile; make -j4 | sort; ./prog; md5sum *.o prog; make; make fails 2>&1; echo $?\n"),
+    ("git", SH + "cd $WORK; mkdir r h; export HOME=$PWD/h GIT_AUTHOR_DATE=2001-01-01T00:00:00Z GIT_COMMITTER_DATE=2001-01-01T00:00:00Z; cd r; git init -q -b main .; git config user.name a; git config user.email a@b; seq 100 > f; git add f; git commit -q -m one; seq 101 > f; git commit -q -am two; git rev-parse HEAD; git log --oneline --stat; git diff HEAD~ | md5sum; printf '#!/bin/sh\\necho hook; exit 1\\n' > .git/hooks/pre-commit; chmod +x .git/hooks/pre-commit; echo x >> f; git commit -am three 2>&1; echo $?; git stash -q; git repack -adq; git fsck 2>&1; git clone -q . ../c; cat ../c/f | md5sum\n"),
+    ("tar with external compressors", SH + "cd $WORK; mkdir d; seq 1000 > d/a; tar -czf d.tgz d; tar -tzf d.tgz; tar -cJf d.txz d; tar -xJf d.txz -O d/a | md5sum; tar --use-compress-program='gzip -9' -cf e.tgz d; gzip -dc e.tgz | tar -tf -; tar -cf - d | (mkdir x; cd x; tar -xf -; cat d/a | md5sum)\n"),
+    ("tools that start helpers", BASH + """cd $WORK; seq 10 | gzip | zcat | tail -n 1; ldd /bin/cat | grep -v vdso | sed 's/(.*//'; seq 10 | split -l 5 --filter='wc -l; echo $FILE'; seq 20000 | sort -R -S 100K --compress-program=gzip | sort -n | md5sum
+echo 'echo hi' | sed e; echo x | sed 's/x/echo yy/e'; lua5.4 -e 'print(os.execute("exit 3")); local p = io.popen("seq 3"); print(p:read("a")); print(p:close())'; sqlite3 :memory: '.shell echo shell' 'select 1'
+python3 -m venv --without-pip v && v/bin/python -c 'import sys; print(sys.prefix != sys.base_prefix)'; (exec -a name sh -c 'echo $0'); (ulimit -n 20; sh -c 'ulimit -n'); seq 5 > p1; seq 6 > p2; diff -u p1 p2 > d; patch -s p1 d; cmp p1 p2 && echo same
+{ { echo out; echo err >&2; } 2>&1 >&3 | sed 's/^/E:/'; } 3>&1 | sort; (set -e; false; echo no); echo $?; t=$(mktemp); echo q > $t; cat $t; rm $t; kill -l 9; install -m 751 p1 q1; stat -c %a q1
+"""),
+    ("what a program is told of itself", PYTHON + """
+import os, signal, sys
+r, w = os.pipe(); os.set_inheritable(w, True)
+signal.signal(signal.SIGUSR1, lambda *_: 0); signal.signal(signal.SIGUSR2, signal.SIG_IGN); signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+os.umask(0o27); os.chdir("/usr"); os.nice(3)
+os.execve("/bin/sh", ["-given", "-c", r'''echo $0 $PPID $A; umask; pwd; nice; grep -E "^(Sig(Pnd|Blk|Ign|Cgt)|ShdPnd|Umask|Threads)" /proc/self/status; cat /proc/self/comm; readlink /proc/self/exe | xargs basename
+test -e /proc/self/fd/%d; echo $?; test -e /proc/self/fd/%d; echo $?; tr "\\\\0" "\\\\n" < /proc/$$/environ; tr "\\\\0" " " < /proc/self/cmdline''' % (r, w)], {"A": "1"})
+""".replace("$PPID ", "")),
+    ("a thread that is not the first calls exec", PYTHON + "import os, threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\nthreading.Thread(target=lambda: os.execv('/bin/sh', ['sh', '-c', 'echo gone; ls /proc/self/task | wc -l'])).start()\ntime.sleep(100)\n"),
+    ("a chain of three hundred programs", SH + "i=${1:-0}; [ $i -lt 300 ] || { echo $i; exit; }; exec $0 $((i + 1))\n"),
+]
+
+# Programs that not every machine has: skipped where they are missing.
+FURTHER = [
+    ("node", SH + r"""cat > $WORK/x.js <<'X'
+const c = require("child_process");
+console.log(c.execSync("seq 3 | tac").toString(), c.spawnSync("sh", ["-c", "exit 4"]).status);
+const p = c.spawn("cat"); p.stdout.on("data", d => console.log("got " + d)); p.on("close", x => console.log("closed", x)); p.stdin.end("text");
+c.spawn("/no/such").on("error", e => console.log(e.code));
+X
+node $WORK/x.js | sort
+"""),
+    ("ruby", SH + """ruby -e 'puts `echo hi`; system("exit 3"); puts $?.exitstatus; IO.popen("sort", "r+") { |p| p.puts "b", "a"; p.close_write; puts p.read }; pid = fork { exit 5 }; Process.wait pid; puts $?.exitstatus; begin; exec "/no/such"; rescue => e; puts e.class; end'\n"""),
+    ("php", SH + """php -r 'echo shell_exec("echo hi"); exec("seq 3", $o, $r); print_r($o); $p = proc_open("cat", [["pipe", "r"], ["pipe", "w"]], $q); fwrite($q[0], "q"); fclose($q[0]); echo stream_get_contents($q[1]), proc_close($p), "\n";'\n"""),
+    ("tclsh", SH + """echo 'puts [exec seq 3 | tail -n 1]; set f [open "|sort" r+]; puts $f "b\na"; close $f w; puts [read $f]; catch {exec false} e; puts $e' | tclsh\n"""),
+    ("zsh", SH + "zsh -c 'print -l ${(f)\"$(seq 3)\"}; wc -l < =(echo x); cat <(echo y); seq 5 | while read x; do ((s += x)); done; echo $s'\n"),
+    ("cmake", SH + """cd $WORK; printf 'cmake_minimum_required(VERSION 3.10)\nproject(x C)\nadd_executable(x x.c)\nadd_custom_command(TARGET x POST_BUILD COMMAND ./x)\n' > CMakeLists.txt
+printf '#include <stdio.h>\nint main(void) { puts("built"); return 0; }\n' > x.c; cmake -S . -B b > log 2>&1; echo $?; make -C b 2>&1 | grep -c built; ./b/x\n"""),
+    ("g++", SH + """cd $WORK; printf '#include <iostream>\nint main() { try { throw 1; } catch (int x) { std::cout << x << std::endl; } }' > a.cc; g++ -o a a.cc && ./a\n"""),
+    ("clang", SH + "cd $WORK; echo 'int main(void) { return 5; }' > b.c; clang -o b b.c && ./b; echo $?\n"),
+    ("flex", SH + """cd $WORK; printf '%%%%\na puts("a");\n%%%%\nint yywrap(void) { return 1; }\nint main(void) { yylex(); return 0; }\n' > l.l; flex -o l.c l.l && gcc -w -o l l.c && echo aa | ./l\n"""),
+    ("vim", SH + "cd $WORK; printf 'b\\na\\n' > v; vim -es -u NONE -c '%!sort' -c wq v < /dev/null; cat v\n"),
+    ("groff", SH + "printf 'x\\n' | groff -Tascii | head -n 1\n"),
+    ("ed", SH + "printf 'a\\nx\\n.\\n!echo from ed\\n,w !cat -n\\nQ\\n' | ed -s; echo '!echo from dc' | dc; echo 'syscmd(echo from m4)' | m4\n"),
+    ("busybox", SH + "busybox sh -c 'echo a | grep a; seq 3 | wc -l; busybox ls /usr | head -n 2; find /usr/share/common-licenses -name \"GPL*\" -exec wc -l {} + | tail -n 1'\n"),
+]
+
+# Where several run at once. The native order is anyone's guess, so it is made not to matter, or is not compared.
+MANY = [
+    ("xargs -P4", SH + "seq 1 60 | xargs -P4 -n 7 sh -c 'echo $#; echo $1 | sort'\n"),
+    ("two writers to one output", SH + "{ for i in 1 2 3 4 5; do echo a$i; done; } & for i in 1 2 3 4 5; do /bin/echo b$i; done; wait\n"),
+    ("process substitution in bash", BASH + "diff <(seq 1 5 | sort -r) <(seq 1 6); cat <(echo one) <(echo two); echo x > >(cat -n); wait; sort -m <(seq 1 2 9) <(seq 2 2 9)\n"),
+    ("a coprocess of bash", BASH + "coproc cat; echo hi >&${COPROC[1]}; read x <&${COPROC[0]}; echo $x; exec {COPROC[1]}>&-; wait\n"),
+    ("chance in a pipeline", BASH + "seq 50 | sort -R | head -n 5; echo $RANDOM; shuf -n 3 -i 1-1000; mktemp -u; awk 'BEGIN { srand(); print rand() }'; date +%s%N\n"),
+    ("jobs at once, and wait -n", BASH + "for i in 3 1 2; do (sleep $i; echo slept $i) & done; while wait -n; do echo one; done; for i in 1 2 3 4; do /bin/echo $i | cat & done; wait; jobs\n"),
+    ("children of children that outlive it", SH + "(sh -c 'sleep 1; echo late' &) ; echo early; exit 3\n"),
+    ("make -j4 that prints as it goes", SH + "cd /tmp; printf 'all: a b c d e\\n%%:\\n\\t@echo begin $@; sort /usr/share/common-licenses/GPL-3 | md5sum; echo end $@\\n' > M; make -j4 -f M\n"),
+]
+
+
+def save(name, text):
+    """Python and perl scripts need no place to write to; a shell's is told by a directive, as a script of zvm's would say it."""
+    first, rest = text.split("\n", 1)
+    return write_script(f"scripts/{name}", f"{first}\n# zvm: env=WORK=/tmp\n{rest}")
+
+
+def compare_with_native(name, text):
+    path = save(name, text)
+    place = tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH)
+    native = run_native([str(path)], INPUT, {**BOX_LIKE, "WORK": place})
+    boxed = run_boxed(spec(name), INPUT, ("--no-cache", "--scripts", str(SCRIPTS)))
+    assert native.out, f"nothing is compared: {native}"
+    assert native.out == boxed.out, f"{first_difference(native.out, boxed.out)}\nnative: {native}\nboxed: {boxed}"
+    assert native == boxed, f"native: {native}\nboxed: {boxed}"
+
+
+def compare_if_there(program, name, text):
+    if not shutil.which(program, path=BOX_PATH):
+        raise Skip(f"{program} is not installed")
+    compare_with_native(name, text)
+
+
+def always_the_same(name, text, status):
+    save(name, text)
+    argv = [ZVM, "run", "--verify", "20", "--store", STORE, "--scripts", str(SCRIPTS), spec(name)]
+    result = Result(subprocess.run(argv, input=INPUT, capture_output=True, timeout=300, check=False))
+    assert result.status == status and result.out, result
+
+
+for number, (what, text) in enumerate(RUNS):
+    add_test(f"{what}: as it is natively", compare_with_native, f"run-{number}", text)
+for program, text in FURTHER:
+    add_test(f"{program} and what it starts: as it is natively", compare_if_there, program, f"with-{program}", text)
+for number, (what, text) in enumerate(MANY):
+    add_test(f"{what}: the same 20 times of 20", always_the_same, f"many-{number}", text, 3 if "exit 3" in text else 0)
+
+
+# --- how a run ends that has several processes ---
+
+# What it does, the script, then the exit status and what standard error says.
+ENDS = [
+    ("a reader and a writer who wait for each other are told so at once", BASH + "mkfifo /tmp/f; cat < /tmp/f & wait\n", 125, "deadlock: task 1 (bash) waits in wait4; task 3 (bash) waits in openat"),
+    ("a parent that waits for a child that waits for it", PYTHON + "import os, subprocess\nr, w = os.pipe(); os.set_inheritable(r, True); os.set_inheritable(w, True)\nsubprocess.run(['cat', f'/dev/fd/{r}'], close_fds=False)\n", 125, "task 2 (cat) waits in read"),
+    ("what is left without an output is killed with the first process", BASH + "(sleep 100000 >/dev/null 2>&1; echo never) >/dev/null 2>&1 & echo out; exit 6\n", 6, ""),
+    ("who holds an output is waited for", SH + "(sleep 3; echo late >&2) >/dev/null & echo out; exit 6\n", 6, "late"),
+    ("processes that make processes end at the limit of them", SH + "b() { b & b & wait; }; b 2>/dev/null; echo out\n", 0, ""),
+    ("programs that start themselves end there too", SH + "$0 2>/dev/null & $0 2>/dev/null & wait; echo out\n", 0, ""),
+    ("the output of all of them counts", SH + "# zvm: output=100K\nyes | head -c 60000; yes | head -c 60000; echo never\n", 125, "output limit"),
+    ("a child that spins is ended by the time limit", SH + "# zvm: timeout=1\nsh -c 'while :; do :; done' & wait\n", 124, "time limit"),
+]
+
+
+def ends_so(name, text, status, said):
+    write_script(f"scripts/{name}", text)
+    first, second = (run_boxed(spec(name), b"", ("--no-cache", "--scripts", str(SCRIPTS))) for _ in range(2))
+    assert first.status == status and said.encode() in first.err and b"never" not in first.out, first
+    assert first == second and first.err == second.err, f"first: {first}\nsecond: {second}"
+
+
+for number, (what, *row) in enumerate(ENDS):
+    add_test(what, ends_so, f"end-{number}", *row)
+
+
+@test
+def memory_of_all():
+    """the memory of all processes counts, is given back with each of them, and who gets too little of it is always the same"""
+    text = SH + """# zvm: memory=64M
+perl -e '$x = "a" x 100000000' 2>/dev/null; echo $?
+for i in 1 2 3 4 5 6 7 8 9; do perl -e '$x = "a" x 20000000; print length $x, "\n"'; done
+for i in 1 2 3 4 5 6 7 8; do perl -e '$x = "a" x 8000000; sleep 1; print "had room\n"' 2>/dev/null & done; wait; grep MemFree /proc/meminfo; cat
+"""
+    write_script("scripts/memory", text)
+    first, second = (run_boxed("memory", b"end\n", ("--no-cache", "--scripts", str(SCRIPTS))) for _ in range(2))
+    assert first.status == 0 and first.out.startswith(b"12\n" + b"20000000\n" * 9) and first.out.endswith(b"end\n"), first
+    assert 0 < first.out.count(b"had room") < 8 and first == second, first
+    free = int(first.out.split(b"MemFree:")[1].split()[0])
+    assert 60000 < free < 65536, f"{free} KiB are free when all are gone"
+
+
+@test
+def descriptors_that_others_keep():
+    """a process that closes what its children keep open does not run out of descriptors, whoever closes last"""
+    text = PERL + """for (1 .. 4500) {
+    open F, "<", "/usr/share/common-licenses/GPL-3" or die "$_ $!"; pipe R, W;
+    my $pid = fork // die;
+    if (!$pid) { close W; <R>; exec "true" if $_ % 100 == 0; exit }
+    close F; close R; close W; waitpid $pid, 0; $bad += $? != 0;
+}
+print $bad + 0;
+"""
+    write_script("scripts/keep", text)
+    result = run_boxed("keep", b"", ("--no-cache", "--scripts", str(SCRIPTS)))
+    assert (result.status, result.out) == (0, b"0"), result
+
+
+# --- what a run depends on ---
+
+
+def dependencies(m, name):
+    found = json.loads(m.read(f"info/{name}"))["dependencies"]
+    return {d["path"]: d for d in found}
+
+
+@test
+def all_that_was_executed():
+    """what was executed, its interpreters, and where it was looked for in vain, are dependencies; what the run wrote itself is none"""
+    with Mount() as m:
+        m.put("in", b"x\n")
+        m.script("helper", "#!/script/middle\n")
+        m.script("middle", "#!/bin/cat\n")
+        m.script("top.sh", "#!/bin/sh\nPATH=/script/bin:$PATH\nhelper=/script/helper; $helper; rev; cp /bin/echo /tmp/e; /tmp/e own; printf '#!/bin/sh\\necho mine\\n' > /tmp/s; chmod +x /tmp/s; /tmp/s\n")
+        assert m.read("run/top.sh/in") == b"#!/bin/cat\n#!/script/middle\nx\nown\nmine\n"
+        found = dependencies(m, "top.sh/in")
+        for path in ("/script/helper", "/script/middle", "/bin/cat", "/usr/bin/rev", "/bin/cp", "/bin/sh"):
+            assert any("digest" in d for name, d in found.items() if name in (path, f"/usr{path}")), f"{path} is missing: {sorted(found)}"
+        assert any(name.startswith("/script/bin") and d.get("absent") for name, d in found.items()), sorted(found)
+        assert not [name for name in found if name.startswith(("/tmp", "/home", "/proc"))], sorted(found)
+
+
+@test
+def a_change_is_a_new_run():
+    """a run is done again when a program that it executed changes, when one appears where it looked first, and not otherwise"""
+    with Mount() as m:
+        m.put("in", b"")
+        m.script("helper", "#!/bin/sh\necho one\n")
+        m.script("top.sh", "#!/bin/sh\nPATH=/script/bin:$PATH\n/script/helper; uname -s\n")
+        runs = lambda: int(next(line.split()[1] for line in m.read("stats").decode().splitlines() if line.startswith("zvm_box_runs_total ")))
+        assert m.read("run/top.sh/in") == b"one\nLinux\n"
+        before = runs()
+        assert m.read("run/top.sh/in") == b"one\nLinux\n" and runs() == before
+        m.script("helper", "#!/bin/sh\necho another\n")
+        assert m.read("run/top.sh/in") == b"another\nLinux\n"
+        (m.scripts / "bin").mkdir()
+        m.script("bin/uname", "#!/bin/sh\necho first\n")
+        assert m.read("run/top.sh/in") == b"another\nfirst\n"
+        assert runs() == before + 2
+
+
+@test
+def what_is_not_known():
+    """a program that the run has made is looked into like any other: cpuid in it is answered by the box"""
+    with Mount() as m:
+        m.put("in", b"")
+        text = "#!/bin/sh\ncd /tmp; cp /script/instructions_static i; ./i cpuid > a; /script/instructions_static cpuid > b; test -s a && cmp a b && echo same\n"
+        m.script("top.sh", text)
+        shutil.copy(BUILD / "box" / "instructions_static", m.scripts / "instructions_static")
+        assert m.read("run/top.sh/in") == b"same\n"
+        info = json.loads(m.read("info/top.sh/in"))
+        assert not info["not_vetted"], info
+
+
+main()
