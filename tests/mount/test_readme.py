@@ -89,7 +89,7 @@ def the_readme():
 def what_readme_makes():
     """each make target that README names is one"""
     makefile = (TOP / "Makefile").read_text()
-    for target in re.findall(r"(?:^    |`)make ([a-z-]+)", (TOP / "README.md").read_text(), re.M):
+    for target in re.findall(r"(?:^    |`)make ([a-z][a-z-]*)", (TOP / "README.md").read_text(), re.M):
         assert re.search(rf"^{target}:", makefile, re.M), target
 
 
