@@ -58,8 +58,8 @@ void zvm_inode_forget(struct zvm_inodes *inodes, struct zvm_inode *inode, uint64
 /* A reference to the bound result's summary (engine.h), or NULL. */
 struct zvm_result *zvm_inode_result(struct zvm_inodes *inodes, struct zvm_inode *inode);
 /*
- * 0: bound now, or already to the same (what that stands on is taken from `result`, which is newer); -ESTALE: to
- * another, and now detached. *ret_new: this call bound it.
+ * 0: bound now, or already to the same or one of the same bytes (what that stands on is taken from `result`, which is
+ * newer); -ESTALE: to another, and now detached. *ret_new: this call bound it.
  */
 int zvm_inode_bind(struct zvm_inodes *inodes, struct zvm_inode *inode, struct zvm_result *result, bool *ret_new);
 void zvm_inode_detach(struct zvm_inodes *inodes, struct zvm_inode *inode);

@@ -155,12 +155,39 @@ static void the_same_run_found_again_is_the_same(void **state)
 	zvm_result_unref(same);
 }
 
+static void another_result_of_the_same_bytes_is_as_good_to_who_reads_them(void **state)
+{
+	struct zvm_inode *inode = get("cat", "x"),
+	                 *story = zvm_inode_get(inodes, ZVM_INODE_FILE, ZVM_TREE_ERR, "cat", "x");
+	struct zvm_result *one = result(7), *other = result(8), *failed = result(9), *bound;
+	bool is_new = false;
+	(void)state;
+	failed->failed = true;
+	assert_int_equal(zvm_inode_bind(inodes, inode, one, &is_new), 0);
+	uint64_t number = inode->number;
+	assert_int_equal(zvm_inode_bind(inodes, inode, other, &is_new), 0);
+	assert_true(!is_new && inode->number == number);
+	bound = zvm_inode_result(inodes, inode);
+	assert_true(zvm_result_same(bound, other));
+	zvm_result_unref(bound);
+	assert_int_equal(zvm_inode_bind(inodes, inode, failed, &is_new), -ESTALE);
+	/* What was written to standard error may differ. */
+	assert_int_equal(zvm_inode_bind(inodes, story, one, &is_new), 0);
+	assert_int_equal(zvm_inode_bind(inodes, story, other, &is_new), -ESTALE);
+	forget(inode);
+	forget(story);
+	zvm_result_unref(one);
+	zvm_result_unref(other);
+	zvm_result_unref(failed);
+}
+
 static void another_result_makes_the_inode_stale_but_does_not_take_its_bytes(void **state)
 {
 	struct zvm_inode *inode = get("cat", "x");
 	struct zvm_result *one = result(7), *other = result(8), *bound;
 	bool is_new = true;
 	(void)state;
+	other->out_digest.low ^= 1;
 	assert_int_equal(zvm_inode_bind(inodes, inode, one, &is_new), 0);
 	assert_int_equal(zvm_inode_bind(inodes, inode, other, &is_new), -ESTALE);
 	assert_false(is_new);
@@ -282,6 +309,7 @@ int main(void)
 	        WITH_INODES(a_detached_inode_lives_on_and_its_name_gets_another),
 	        WITH_INODES(a_summary_of_the_first_result_is_bound_and_kept),
 	        WITH_INODES(the_same_run_found_again_is_the_same),
+	        WITH_INODES(another_result_of_the_same_bytes_is_as_good_to_who_reads_them),
 	        WITH_INODES(another_result_makes_the_inode_stale_but_does_not_take_its_bytes),
 	        WITH_INODES(a_number_stays_when_the_promised_result_comes),
 	        WITH_INODES(a_number_is_the_same_in_the_next_mount),
