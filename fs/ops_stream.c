@@ -167,8 +167,8 @@ static void connect_stream(struct zvm_streams *streams, struct zvm_handle *handl
 	int fd = -1;
 	pthread_mutex_lock(&handle->lock);
 	/* Who may only read what he could read himself waits until it is known which files that is made of. */
-	bool fresh = handle->live_fd < 0 && !handle->reader && handle->pending && handle->ticket &&
-	             zvm_engine_growing(streams->mount->engine, handle->ticket, &fd) == 0;
+	bool fresh = streams->inotify >= 0 && handle->live_fd < 0 && !handle->reader && handle->pending &&
+	             handle->ticket && zvm_engine_growing(streams->mount->engine, handle->ticket, &fd) == 0;
 	if (fresh)
 		handle->live_fd = fd;
 	pthread_mutex_unlock(&handle->lock);
@@ -321,12 +321,16 @@ int zvm_streams_open(struct zvm_mount *mount, struct zvm_streams **ret)
 	pthread_mutex_init(&streams->lock, NULL);
 	streams->stop[0] = streams->stop[1] = -1;
 	streams->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-	int r = streams->inotify < 0 || pipe2(streams->stop, O_CLOEXEC) < 0 ? -errno : start_thread(streams);
+	int r = pipe2(streams->stop, O_CLOEXEC) < 0 ? -errno : 0;
+	if (r == 0 && streams->inotify >= 0)
+		r = start_thread(streams);
 	if (r) {
 		zvm_streams_close(streams);
 		return r;
 	}
-	zvm_engine_on_start(mount->engine, on_start, streams);
+	/* A user may have used up his inotify instances (128 are usual): then streams wait for the end, as ever. */
+	if (streams->inotify >= 0)
+		zvm_engine_on_start(mount->engine, on_start, streams);
 	*ret = streams;
 	return 0;
 }
