@@ -26,6 +26,10 @@ class Skip(Exception):
     pass
 
 
+class Further(Skip):
+    """What is tried where somebody has it, and contrib/install-deps does not bring: no failure anywhere."""
+
+
 def main():
     failed = 0
     for number, function in enumerate(TESTS, 1):
@@ -34,7 +38,7 @@ def main():
             function()
             print(f"ok {number} - {sentence}", flush=True)
         except Skip as reason:
-            if os.environ.get("ZVM_MUST_MOUNT") == "1":
+            if os.environ.get("ZVM_MUST_MOUNT") == "1" and not isinstance(reason, Further):
                 failed += 1
                 print(f"not ok {number} - {sentence}\n# {reason}, and ZVM_MUST_MOUNT is set", flush=True)
             else:

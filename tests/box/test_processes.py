@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 
 from boxed import BOX_LIKE, BOX_PATH, BUILD, SCRATCH, STORE, ZVM, Result, add_test, first_difference, main, run_boxed, run_native, spec, test, write_script
-from harness import Mount, Skip
+from harness import Further, Mount
 
 SCRIPTS = SCRATCH / "scripts"
 SCRIPTS.mkdir()
@@ -159,7 +159,7 @@ def compare_with_native(name, text):
 
 def compare_if_there(program, name, text):
     if not shutil.which(program, path=BOX_PATH):
-        raise Skip(f"{program} is not installed")
+        raise Further(f"{program} is not installed")
     compare_with_native(name, text)
 
 
