@@ -175,8 +175,8 @@ static bool is_settled(struct zvm_inodes *inodes, struct zvm_inode *inode, const
 {
 	pthread_mutex_lock(&inodes->lock);
 	const struct zvm_result *bound = inode->result;
-	bool settled =
-	        bound && (bound->warrant == result->warrant || !result->warrant) && zvm_result_same(bound, result);
+	bool settled = bound && (bound->warrant == result->warrant || !result->warrant) &&
+	               bound->audience == result->audience && zvm_result_same(bound, result);
 	pthread_mutex_unlock(&inodes->lock);
 	return settled;
 }

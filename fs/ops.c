@@ -351,18 +351,22 @@ static void after_stat_lookup(fuse_req_t request, struct zvm_inode *inode, struc
 	finish_lookup(request, inode, r, &st, 0, BOUND_TIMEOUT);
 }
 
-static bool still_true(struct zvm_mount *mount, struct zvm_inode *inode, const struct zvm_result *result,
+/* Does the inode's result still hold? *result is what is bound afterwards: it may stand on other files by now, or be
+ * others' to read. */
+static bool still_true(struct zvm_mount *mount, struct zvm_inode *inode, struct zvm_result **result,
                        const struct stat *input)
 {
 	bool fresh;
-	if (zvm_engine_stands(mount->engine, result, input))
+	if (zvm_engine_stands(mount->engine, *result, input))
 		return true;
 	struct zvm_result *now = peek(mount, inode);
-	bool same = now && zvm_result_same(now, result);
-	if (same) /* it stands on other files now, or on the same ones as they are now */
-		same = zvm_inode_bind(mount->inodes, inode, now, &fresh) == 0;
+	bool same = now && zvm_result_same(now, *result) && zvm_inode_bind(mount->inodes, inode, now, &fresh) == 0;
 	zvm_result_unref(now);
-	return same;
+	if (!same)
+		return false;
+	zvm_result_unref(*result);
+	*result = zvm_inode_result(mount->inodes, inode);
+	return true;
 }
 
 static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec, const char *path,
@@ -376,7 +380,7 @@ static void lookup_file(fuse_req_t request, enum zvm_tree tree, const char *spec
 		return;
 	}
 	struct zvm_result *result = zvm_inode_result(mount->inodes, inode);
-	if (result && !still_true(mount, inode, result, input)) {
+	if (result && !still_true(mount, inode, &result, input)) {
 		zvm_inode_detach(mount->inodes, inode);
 		zvm_inode_forget(mount->inodes, inode, 1);
 		zvm_result_unref(result);

@@ -77,8 +77,8 @@ struct zvm_result {
 	uint64_t out_size, err_size;
 	struct zvm_digest out_digest, err_digest; /* the latter if err_stored */
 	bool err_stored;
-	unsigned
-	        audience; /* S_IR* bits for a file of the input's owner and group: who may read all that went into it */
+	/* S_IR* bits for a file of the input's owner and group: who may read all that went into it. */
+	unsigned audience;
 	int exit_status, signal;     /* of the stage that decides: the last that failed, else the last */
 	int64_t computed_at;         /* real time, seconds: what readers see as mtime */
 	uint64_t wall_us;            /* what all stages took when they were computed */

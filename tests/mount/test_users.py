@@ -96,6 +96,30 @@ def each_directory_on_the_way_counts():
 
 
 @test
+def attributes_follow_what_may_be_read():
+    """what a stat says of who may read a result follows a directory on the way that is opened or closed, and whoever may read it then can"""
+    m = mounted()
+    outer = m.root / "outer"  # not what the guest sees as /script, of which the bits are an answer of their own
+    (outer / "inner").mkdir(parents=True)
+    for name in ("join.py", "words"):
+        (m.scripts / name).rename(outer / "inner" / name)
+    m.options += ["--scripts", str(outer / "inner")]
+    outer.chmod(0o700)
+    with m:
+        path = m.path("run/join.py/a")
+        assert m.read("run/join.py/a") == b"words input"
+        assert os.stat(path).st_mode & 0o777 == 0o400
+        assert_denied(BOB, path)
+        outer.chmod(0o755)
+        assert os.stat(path).st_mode & 0o777 == 0o444
+        assert read_as(BOB, path).stdout == b"words input"
+        outer.chmod(0o700)
+        assert os.stat(path).st_mode & 0o777 == 0o400
+        assert_denied(BOB, path)
+        assert m.runs() == 1
+
+
+@test
 def not_without_being_told():
     """without allow_other nobody else sees anything of the mount"""
     m = mounted()
