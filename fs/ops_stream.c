@@ -143,19 +143,33 @@ void zvm_stream_read(fuse_req_t request, struct zvm_handle *handle, size_t size,
 	try_read(read);
 }
 
-/* Every waiting read is looked at again. */
-static void wake(struct zvm_handle *handle)
+/* With the handle's lock held. */
+static struct zvm_waiting_read *take_waiting(struct zvm_handle *handle)
 {
-	pthread_mutex_lock(&handle->lock);
 	struct zvm_waiting_read *waiting = handle->waiting;
 	handle->waiting = NULL;
-	pthread_mutex_unlock(&handle->lock);
+	return waiting;
+}
+
+/* Each of them keeps its handle: that is not released while a read of it is unanswered. */
+static void try_all(struct zvm_waiting_read *waiting)
+{
 	while (waiting) {
 		struct zvm_waiting_read *next = waiting->next;
 		fuse_req_interrupt_func(waiting->request, NULL, NULL);
 		try_read(waiting);
 		waiting = next;
 	}
+}
+
+/* Every waiting read is looked at again. Who calls this keeps the handle by the lock of the streams, or has it alone.
+ */
+static void wake(struct zvm_handle *handle)
+{
+	pthread_mutex_lock(&handle->lock);
+	struct zvm_waiting_read *waiting = take_waiting(handle);
+	pthread_mutex_unlock(&handle->lock);
+	try_all(waiting);
 }
 
 /* --- growth --- */
@@ -185,7 +199,9 @@ static void on_start(void *context)
 	struct zvm_handle *handle;
 	pthread_mutex_lock(&streams->lock);
 	DL_FOREACH(streams->open, handle)
-	connect_stream(streams, handle);
+	{
+		connect_stream(streams, handle);
+	}
 	pthread_mutex_unlock(&streams->lock);
 }
 
@@ -199,8 +215,10 @@ static void take_reports(struct zvm_streams *streams)
 	for (const char *at = buffer; at < buffer + n;) {
 		const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
 		DL_FOREACH(streams->open, handle)
-		if (handle->watch == event->wd || event->mask & IN_Q_OVERFLOW)
-			wake(handle);
+		{
+			if (handle->watch == event->wd || event->mask & IN_Q_OVERFLOW)
+				wake(handle);
+		}
 		at += sizeof *event + event->len;
 	}
 	pthread_mutex_unlock(&streams->lock);
@@ -233,8 +251,10 @@ static void on_done(void *context, struct zvm_result *result)
 	__atomic_store_n(&handle->pending, false, __ATOMIC_RELEASE);
 	handle->ticket = NULL;
 	bool closed = handle->closed;
+	struct zvm_waiting_read *waiting = take_waiting(handle);
 	pthread_mutex_unlock(&handle->lock);
-	wake(handle);
+	/* From here on the handle may be let go, and is not to be touched, unless it was before: then it is ours. */
+	try_all(waiting);
 	if (closed)
 		zvm_handle_free(handle);
 }
