@@ -263,12 +263,11 @@ static bool guard_and_stat(struct zvm_checks *checks, struct remembered *r)
 	unsigned flags = (unsigned char)r->key[1];
 	unsigned guard = (r->absent || flags & ZVM_ASK_NOFOLLOW ? ZVM_GUARD_NOFOLLOW : 0) |
 	                 (flags & NO_LINKS ? ZVM_GUARD_OPENS : 0);
-	bool raised = zvm_guard_raise(checks->watch, &r->guard, AT_FDCWD, host_of(r), guard) == 0;
+	unsigned raising;
+	bool raised = zvm_guard_raise(checks->watch, &r->guard, AT_FDCWD, host_of(r), guard, &raising) == 0;
 	bool same = stat_shows(r);
-	if (raised && same)
-		zvm_guard_trust(&r->guard);
-	else if (raised)
-		zvm_guard_drop(&r->guard);
+	if (raised)
+		zvm_guard_settle(&r->guard, raising, same);
 	return same;
 }
 

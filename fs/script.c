@@ -111,9 +111,8 @@ void zvm_scripts_close(struct zvm_scripts *s)
 	if (!s)
 		return;
 	zvm_scripts_forget(s);
-	for (unsigned i = 0; i < s->count; i++) {
+	for (unsigned i = 0; i < s->count; i++)
 		zvm_view_close(s->places[i].view);
-	}
 	free(s->places);
 	pthread_mutex_destroy(&s->lock);
 	free(s);
@@ -174,9 +173,8 @@ static struct zvm_script *recall(struct zvm_scripts *s, const char *name, const 
 	pthread_mutex_lock(&s->lock);
 	HASH_FIND_STR(s->known, name, k);
 	if (k && same_file(&k->script->st, st) && zvm_blob_known(s->blobs, st, &digest) == 0 &&
-	    zvm_digest_equal(&digest, &k->script->digest)) {
+	    zvm_digest_equal(&digest, &k->script->digest))
 		script = zvm_script_ref(k->script);
-	}
 	pthread_mutex_unlock(&s->lock);
 	return script;
 }
@@ -302,36 +300,34 @@ static bool all_stand(const struct zvm_script *script)
 	return true;
 }
 
-static bool raise_guard(struct zvm_scripts *s, struct zvm_script *script, unsigned i)
+/* The number of the raising, 0: it was not raised. */
+static unsigned raise_guard(struct zvm_scripts *s, struct zvm_script *script, unsigned i)
 {
 	const struct place *place = &s->places[i];
 	struct zvm_guard *guard = &script->guards[i];
 	char path[PATH_MAX];
-	if (zvm_guard_stands(guard) || !name_in(place, script->name, path))
-		return false;
-	return zvm_guard_raise(zvm_blobs_watch(s->blobs), guard, AT_FDCWD, path, place->host ? 0 : ZVM_GUARD_OPENS) ==
-	       0;
+	unsigned raising;
+	if (zvm_guard_stands(guard) || !name_in(place, script->name, path) ||
+	    zvm_guard_raise(zvm_blobs_watch(s->blobs), guard, AT_FDCWD, path, place->host ? 0 : ZVM_GUARD_OPENS,
+	                    &raising))
+		return 0;
+	return raising;
 }
 
 bool zvm_script_stands(struct zvm_scripts *s, struct zvm_script *script)
 {
 	struct stat st;
 	const struct place *place;
+	unsigned raisings[GUARDED_MAX];
+	unsigned count = script->guard_count < GUARDED_MAX ? script->guard_count : GUARDED_MAX;
 	if (all_stand(script))
 		return true;
-	uint64_t raised = 0;
-	for (unsigned i = 0; i < script->guard_count && i < GUARDED_MAX; i++)
-		if (raise_guard(s, script, i))
-			raised |= 1ull << i;
+	for (unsigned i = 0; i < count; i++)
+		raisings[i] = raise_guard(s, script, i);
 	bool same = locate(s, script->name, &st, &place) == 0 && place == &s->places[script->guard_count - 1] &&
 	            same_file(&st, &script->st);
-	for (unsigned i = 0; i < script->guard_count && i < GUARDED_MAX; i++) {
-		if (!(raised >> i & 1))
-			continue;
-		if (same)
-			zvm_guard_trust(&script->guards[i]);
-		else
-			zvm_guard_drop(&script->guards[i]);
-	}
+	for (unsigned i = 0; i < count; i++)
+		if (raisings[i])
+			zvm_guard_settle(&script->guards[i], raisings[i], same);
 	return same;
 }

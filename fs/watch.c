@@ -19,8 +19,9 @@
  * writing, which a read lease can tell. Files on filesystems that others can change behind the kernel's back (a
  * network's, another FUSE) are never guarded. A queue that overflows breaks everything.
  *
- * Order: the watches are in place first, then the owner asks a stat, and only then trusts (RAISED becomes STANDING,
- * unless something has broken it in between). Lock: watch->lock is around nodes, links and the reading of reports, so
+ * Order: the watches are in place first, then the owner asks a stat, and only then the guard stands (RAISED becomes
+ * STANDING, unless something has broken it in between, or somebody else has raised it anew since: the stat was none of
+ * that raising). Lock: watch->lock is around nodes, links and the reading of reports, so
  * that nobody passes a report that another thread has read and not yet acted upon.
  */
 #include "watch.h"
@@ -47,6 +48,8 @@
 #define DOWN 0u
 #define RAISED 1u
 #define STANDING 2u
+#define STATE(raising, phase) ((raising) << 2 | (phase))
+#define PHASE(state) ((state)&3u)
 
 #define NODES_MAX 8192u
 #define LINKS_MAX 48u /* components of one path, those of links on the way included */
@@ -78,11 +81,15 @@ struct zvm_watch {
 	struct node *nodes;
 };
 
-/* One path on its way. */
+/* One path on its way, and what it has led through. */
 struct walk {
 	struct zvm_watch *watch;
-	struct zvm_guard *guard;
 	unsigned flags, symlinks;
+	struct found {
+		struct node *node;
+		uint64_t name;
+	} found[LINKS_MAX];
+	unsigned count;
 	int directory; /* owned */
 	char rest[PATH_MAX];
 };
@@ -194,10 +201,10 @@ static struct node *node_of(struct zvm_watch *watch, int descriptor, int fd)
 	return node;
 }
 
-static int add_link(struct walk *w, int fd, uint32_t events, uint64_t name)
+static int note(struct walk *w, int fd, uint32_t events, uint64_t name)
 {
 	char path[48];
-	if (w->guard->count == LINKS_MAX)
+	if (w->count == LINKS_MAX)
 		return -ELOOP;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
 	int descriptor = inotify_add_watch(w->watch->inotify, path, events);
@@ -206,10 +213,38 @@ static int add_link(struct walk *w, int fd, uint32_t events, uint64_t name)
 	struct node *node = node_of(w->watch, descriptor, fd);
 	if (!node)
 		return -EAGAIN;
-	struct zvm_guard_link *l = &w->guard->links[w->guard->count++];
-	*l = (struct zvm_guard_link){.node = node, .guard = w->guard, .name = name};
-	DL_APPEND(node->links, l);
+	w->found[w->count++] = (struct found){node, name};
 	return 0;
+}
+
+/* All of them become the guard's. */
+static int link_found(const struct walk *w, struct zvm_guard *guard)
+{
+	guard->links = calloc(w->count, sizeof *guard->links);
+	if (!guard->links)
+		return -ENOMEM;
+	guard->count = w->count;
+	for (unsigned i = 0; i < w->count; i++) {
+		struct zvm_guard_link *l = &guard->links[i];
+		*l = (struct zvm_guard_link){.node = w->found[i].node, .guard = guard, .name = w->found[i].name};
+		DL_APPEND(l->node->links, l);
+	}
+	return 0;
+}
+
+/* What no guard needs is not watched. A node may have been found twice. */
+static void let_go_found(struct walk *w)
+{
+	for (unsigned i = 0; i < w->count; i++) {
+		struct node *node = w->found[i].node;
+		if (!node || node->links)
+			continue;
+		for (unsigned k = i + 1; k < w->count; k++)
+			if (w->found[k].node == node)
+				w->found[k].node = NULL;
+		inotify_rm_watch(w->watch->inotify, node->descriptor);
+		drop_node(w->watch, node);
+	}
 }
 
 /* --- reports --- */
@@ -218,7 +253,7 @@ static void break_links(struct node *node, uint64_t name)
 {
 	for (struct zvm_guard_link *l = node->links; l; l = l->next)
 		if (name == ANY_NAME || l->name == ANY_NAME || l->name == name)
-			atomic_store_explicit(&l->guard->state, DOWN, memory_order_release);
+			atomic_fetch_and_explicit(&l->guard->state, ~3u, memory_order_release);
 }
 
 static void break_all(struct zvm_watch *watch)
@@ -323,7 +358,7 @@ static int watch_unwritten(struct walk *w, int fd)
 	zvm_autofd int file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (file < 0)
 		return -errno;
-	int r = add_link(w, fd, FILE_EVENTS | IN_OPEN, ANY_NAME);
+	int r = note(w, fd, FILE_EVENTS | IN_OPEN, ANY_NAME);
 	if (r)
 		return r;
 	if (fcntl(file, F_SETLEASE, F_RDLCK) < 0)
@@ -335,10 +370,10 @@ static int watch_unwritten(struct walk *w, int fd)
 static int watch_last(struct walk *w, int fd, mode_t mode)
 {
 	if (S_ISDIR(mode))
-		return add_link(w, fd, DIRECTORY_EVENTS, ANY_NAME);
+		return note(w, fd, DIRECTORY_EVENTS, ANY_NAME);
 	if (!S_ISREG(mode))
 		return -EAGAIN;
-	return w->flags & ZVM_GUARD_OPENS ? watch_unwritten(w, fd) : add_link(w, fd, FILE_EVENTS, ANY_NAME);
+	return w->flags & ZVM_GUARD_OPENS ? watch_unwritten(w, fd) : note(w, fd, FILE_EVENTS, ANY_NAME);
 }
 
 /* One component: 1 there is more, 0 the path ends here, -errno. */
@@ -349,7 +384,7 @@ static int step(struct walk *w)
 	bool last;
 	if (!next_component(w, name, &last))
 		return *w->rest ? -ENAMETOOLONG : 0;
-	int r = add_link(w, w->directory, DIRECTORY_EVENTS, hash_name(name));
+	int r = note(w, w->directory, DIRECTORY_EVENTS, hash_name(name));
 	if (r)
 		return r;
 	zvm_autofd int fd = openat(w->directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -364,19 +399,18 @@ static int step(struct walk *w)
 	return S_ISDIR(st.st_mode) ? enter(w, &fd) : 0;
 }
 
-static int walk(struct zvm_watch *watch, struct zvm_guard *guard, int base, const char *path, unsigned flags)
+static int walk(struct walk *w, int base, const char *path)
 {
-	struct walk w = {.watch = watch, .guard = guard, .flags = flags};
-	if (strlen(path) >= sizeof w.rest)
+	if (strlen(path) >= sizeof w->rest)
 		return -ENAMETOOLONG;
-	strcpy(w.rest, path);
-	w.directory = *path == '/' ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : fcntl(base, F_DUPFD_CLOEXEC, 0);
-	if (w.directory < 0)
+	strcpy(w->rest, path);
+	w->directory = *path == '/' ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : fcntl(base, F_DUPFD_CLOEXEC, 0);
+	if (w->directory < 0)
 		return -errno;
 	int r;
-	while ((r = step(&w)) > 0)
+	while ((r = step(w)) > 0)
 		;
-	close(w.directory);
+	close(w->directory);
 	return r;
 }
 
@@ -392,41 +426,46 @@ static int64_t coarse_ms(void)
 /* With the lock held, and no links. */
 static int raise_locked(struct zvm_watch *watch, struct zvm_guard *guard, int base, const char *path, unsigned flags)
 {
-	guard->links = calloc(LINKS_MAX, sizeof *guard->links);
-	if (!guard->links)
-		return -ENOMEM;
+	struct walk w = {.watch = watch, .flags = flags};
+	int r = walk(&w, base, path);
+	r = r ? r : link_found(&w, guard);
+	if (r) {
+		let_go_found(&w);
+		return r;
+	}
 	if (!guard->watch) {
 		guard->watch = watch;
 		atomic_fetch_add(&watch->references, 1);
 	}
-	int r = walk(watch, guard, base, path, flags);
-	if (r)
-		drop_links(guard);
-	else
-		atomic_store(&guard->state, RAISED);
-	return r;
+	return 0;
 }
 
-int zvm_guard_raise(struct zvm_watch *watch, struct zvm_guard *guard, int base, const char *path, unsigned flags)
+int zvm_guard_raise(struct zvm_watch *watch, struct zvm_guard *guard, int base, const char *path, unsigned flags,
+                    unsigned *ret_raising)
 {
 	int64_t now = coarse_ms();
 	if (!watch)
 		return -EAGAIN;
 	pthread_mutex_lock(&watch->lock);
-	int r = atomic_load(&guard->state) != DOWN || now < guard->next_try ? -EAGAIN : 0;
+	unsigned state = atomic_load(&guard->state), raising = (state >> 2) + 1;
+	int r = PHASE(state) != DOWN || now < guard->next_try ? -EAGAIN : 0;
 	if (r == 0) {
 		guard->next_try = now + TRY_EVERY_MS;
 		drop_links(guard);
 		r = raise_locked(watch, guard, base, path, flags);
 	}
+	if (r == 0) {
+		atomic_store(&guard->state, STATE(raising, RAISED));
+		*ret_raising = raising;
+	}
 	pthread_mutex_unlock(&watch->lock);
 	return r;
 }
 
-void zvm_guard_trust(struct zvm_guard *guard)
+void zvm_guard_settle(struct zvm_guard *guard, unsigned raising, bool same)
 {
-	unsigned raised = RAISED;
-	atomic_compare_exchange_strong(&guard->state, &raised, STANDING);
+	unsigned raised = STATE(raising, RAISED);
+	atomic_compare_exchange_strong(&guard->state, &raised, STATE(raising, same ? STANDING : DOWN));
 }
 
 void zvm_guard_drop(struct zvm_guard *guard)

@@ -4,14 +4,15 @@
  *   struct zvm_guard guard = {0};
  *   zvm_watch_refresh(watch);                                   // take in all that was done until now
  *   if (zvm_guard_stands(&guard)) ...                           // nothing was: a stat would say what it said
- *   else if (zvm_guard_raise(watch, &guard, AT_FDCWD, path, flags) == 0) {
- *           if (a stat shows that it is as it was) zvm_guard_trust(&guard);
- *           else zvm_guard_drop(&guard);
- *   }
+ *   else if (zvm_guard_raise(watch, &guard, AT_FDCWD, path, flags, &raising) == 0)
+ *           zvm_guard_settle(&guard, raising, a stat shows that it is as it was);
+ *   ...
+ *   zvm_guard_drop(&guard);
  *
- * A guard is its owner's and must be dropped before its memory goes. Raising costs some ten system calls and pays
- * where a place is asked about again and again. It may fail, and then a stat is asked as ever; where the machine
- * offers nothing to watch with, it always does. Thread-safe; of several threads that raise one guard one succeeds.
+ * A guard is its owner's, who drops it when nobody uses it any more and before its memory goes. Raising costs some ten
+ * system calls and pays where a place is asked about again and again. It may fail, and then a stat is asked as ever;
+ * where the machine offers nothing to watch with, it always does. All but dropping may be done by many threads at once:
+ * of those that raise a guard one succeeds, and must settle it.
  */
 #ifndef ZVM_FS_WATCH_H
 #define ZVM_FS_WATCH_H
@@ -24,7 +25,7 @@ struct zvm_watch;
 
 struct zvm_guard {
 	/* all watch.c's own */
-	atomic_uint state;
+	atomic_uint state; /* how often it was raised, above two bits: down, raised or standing */
 	unsigned count;
 	int64_t next_try; /* ms of a coarse clock: not raised again before */
 	struct zvm_watch *watch;
@@ -45,13 +46,14 @@ void zvm_watch_refresh(struct zvm_watch *watch);
 
 static inline bool zvm_guard_stands(const struct zvm_guard *guard)
 {
-	return atomic_load_explicit(&guard->state, memory_order_acquire) == 2;
+	return (atomic_load_explicit(&guard->state, memory_order_acquire) & 3) == 2;
 }
 
-/* `base`: of a relative path; borrowed for the call. -EAGAIN: not now. */
-int zvm_guard_raise(struct zvm_watch *watch, struct zvm_guard *guard, int base, const char *path, unsigned flags);
-/* What the guard stands over was just seen to be as it should, after it was raised. */
-void zvm_guard_trust(struct zvm_guard *guard);
+/* `base`: of a relative path; borrowed for the call. 0 with the number of this raising; -EAGAIN: not now. */
+int zvm_guard_raise(struct zvm_watch *watch, struct zvm_guard *guard, int base, const char *path, unsigned flags,
+                    unsigned *ret_raising);
+/* `same`: since that raising, what the guard stands over was seen to be as it should. */
+void zvm_guard_settle(struct zvm_guard *guard, unsigned raising, bool same);
 void zvm_guard_drop(struct zvm_guard *guard);
 
 #endif

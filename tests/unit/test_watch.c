@@ -7,6 +7,7 @@
 
 static struct zvm_watch *watch;
 static struct zvm_guard guard;
+static unsigned raising;
 
 static int set_up(void **state)
 {
@@ -30,9 +31,9 @@ static void raise_over(const char *path, unsigned flags)
 {
 	zvm_guard_drop(&guard);
 	guard = (struct zvm_guard){0};
-	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, path, flags), 0);
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, path, flags, &raising), 0);
 	assert_false(zvm_guard_stands(&guard)); /* only when somebody has looked */
-	zvm_guard_trust(&guard);
+	zvm_guard_settle(&guard, raising, true);
 	assert_true(zvm_guard_stands(&guard));
 }
 
@@ -170,11 +171,13 @@ static void a_store_through_a_mapping_does_not_go_unnoticed(void **state)
 	/* And as long as somebody may do so, there is no guard. */
 	zvm_guard_drop(&guard);
 	guard = (struct zvm_guard){0};
-	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), ZVM_GUARD_OPENS), -EAGAIN);
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), ZVM_GUARD_OPENS, &raising),
+	                 -EAGAIN);
 	zvm_close_pointer(&fd);
 	fd = -1;
 	guard.next_try = 0;
-	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), ZVM_GUARD_OPENS), -EAGAIN);
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), ZVM_GUARD_OPENS, &raising),
+	                 -EAGAIN);
 	munmap(mapped, 4096);
 	raise_over(in_scratch("file"), ZVM_GUARD_OPENS);
 }
@@ -182,10 +185,74 @@ static void a_store_through_a_mapping_does_not_go_unnoticed(void **state)
 static void a_change_between_raising_and_trusting_is_not_lost(void **state)
 {
 	(void)state;
-	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0), 0);
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0, &raising), 0);
 	assert_int_equal(truncate(in_scratch("file"), 0), 0);
-	zvm_guard_trust(&guard);
+	zvm_guard_settle(&guard, raising, true);
 	assert_false(stands());
+}
+
+static void a_look_counts_only_for_the_raising_that_it_followed(void **state)
+{
+	unsigned first;
+	(void)state;
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0, &first), 0);
+	/* One thread has looked, and is slow to say so; meanwhile the file is changed, and another raises the guard. */
+	assert_int_equal(truncate(in_scratch("file"), 0), 0);
+	assert_false(stands());
+	guard.next_try = 0;
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0, &raising), 0);
+	zvm_guard_settle(&guard, first, true);
+	assert_false(stands());
+	zvm_guard_settle(&guard, first, false); /* nor does it take the other's away */
+	zvm_guard_settle(&guard, raising, true);
+	assert_true(stands());
+}
+
+static void who_sees_another_file_lowers_the_guard(void **state)
+{
+	(void)state;
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0, &raising), 0);
+	zvm_guard_settle(&guard, raising, false);
+	assert_false(stands());
+	guard.next_try = 0;
+	raise_over(in_scratch("file"), 0);
+}
+
+/* As the kernel counts them, of all of our inotify descriptors. */
+static unsigned watches(void)
+{
+	unsigned n = 0;
+	char line[256];
+	DIR *dir = opendir("/proc/self/fdinfo");
+	assert_non_null(dir);
+	for (struct dirent *d; (d = readdir(dir));) {
+		char path[300];
+		snprintf(path, sizeof path, "/proc/self/fdinfo/%s", d->d_name);
+		FILE *file = fopen(path, "re");
+		while (file && fgets(line, sizeof line, file))
+			n += !strncmp(line, "inotify wd:", 11);
+		if (file)
+			fclose(file);
+	}
+	closedir(dir);
+	return n;
+}
+
+static void what_no_guard_needs_is_not_watched(void **state)
+{
+	(void)state;
+	assert_int_equal(watches(), 0);
+	/* A file that cannot be guarded at the end of a way that can: twenty times, and nothing is left of it. */
+	assert_int_equal(mkfifo(in_scratch("a/fifo"), 0600), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		guard.next_try = 0;
+		assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("a/fifo"), 0, &raising), -EAGAIN);
+		assert_int_equal(watches(), 0);
+	}
+	raise_over(in_scratch("a/b/file"), 0);
+	assert_true(stands() && watches() > 3);
+	zvm_guard_drop(&guard);
+	assert_int_equal(watches(), 0);
 }
 
 static void a_place_that_changes_all_the_time_is_not_guarded_all_the_time(void **state)
@@ -196,9 +263,9 @@ static void a_place_that_changes_all_the_time_is_not_guarded_all_the_time(void *
 	guard.next_try += 3600000; /* a machine under load may let it pass at once */
 	assert_int_equal(truncate(in_scratch("file"), 0), 0);
 	assert_false(stands());
-	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0), -EAGAIN);
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0, &raising), -EAGAIN);
 	guard.next_try = 0;
-	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0), 0);
+	assert_int_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, in_scratch("file"), 0, &raising), 0);
 }
 
 static void many_guards_over_one_file_break_together(void **state)
@@ -206,8 +273,8 @@ static void many_guards_over_one_file_break_together(void **state)
 	static struct zvm_guard many[100];
 	(void)state;
 	for (unsigned i = 0; i < 100; i++) {
-		assert_int_equal(zvm_guard_raise(watch, &many[i], AT_FDCWD, in_scratch("a/b/file"), 0), 0);
-		zvm_guard_trust(&many[i]);
+		assert_int_equal(zvm_guard_raise(watch, &many[i], AT_FDCWD, in_scratch("a/b/file"), 0, &raising), 0);
+		zvm_guard_settle(&many[i], raising, true);
 	}
 	for (unsigned i = 0; i < 50; i++)
 		zvm_guard_drop(&many[i]);
@@ -254,14 +321,14 @@ static void a_mount_over_the_way_breaks_it(void **state)
 static void a_file_of_another_filesystem_kind_is_not_guarded(void **state)
 {
 	(void)state;
-	assert_int_not_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, "/proc/self/status", 0), 0);
+	assert_int_not_equal(zvm_guard_raise(watch, &guard, AT_FDCWD, "/proc/self/status", 0, &raising), 0);
 	assert_false(stands());
 }
 
 static void without_a_watch_nothing_stands(void **state)
 {
 	(void)state;
-	assert_int_equal(zvm_guard_raise(NULL, &guard, AT_FDCWD, in_scratch("file"), 0), -EAGAIN);
+	assert_int_equal(zvm_guard_raise(NULL, &guard, AT_FDCWD, in_scratch("file"), 0, &raising), -EAGAIN);
 	zvm_watch_refresh(NULL);
 	assert_false(zvm_guard_stands(&guard));
 }
@@ -279,6 +346,9 @@ int main(void)
 	        WITH(a_directory_is_guarded_with_its_listing),
 	        WITH(a_store_through_a_mapping_does_not_go_unnoticed),
 	        WITH(a_change_between_raising_and_trusting_is_not_lost),
+	        WITH(a_look_counts_only_for_the_raising_that_it_followed),
+	        WITH(who_sees_another_file_lowers_the_guard),
+	        WITH(what_no_guard_needs_is_not_watched),
 	        WITH(a_place_that_changes_all_the_time_is_not_guarded_all_the_time),
 	        WITH(many_guards_over_one_file_break_together),
 	        WITH(a_flood_of_reports_breaks_everything),
