@@ -26,6 +26,7 @@
 #include <zvm/cleanup.h>
 #include "claim.h"
 #include "engine_internal.h"
+#include "file_identity.h"
 #include "stage.h"
 #include "warrant.h"
 
@@ -62,13 +63,8 @@ static int64_t now_ns(void)
 
 static void key_stat(struct zvm_bytes *key, const struct stat *st)
 {
-	zvm_bytes_number(key, st->st_dev);
-	zvm_bytes_number(key, st->st_ino);
-	zvm_bytes_number(key, (uint64_t)st->st_size);
-	zvm_bytes_number(key, (uint64_t)st->st_mtim.tv_sec);
-	zvm_bytes_number(key, (uint64_t)st->st_mtim.tv_nsec);
-	zvm_bytes_number(key, (uint64_t)st->st_ctim.tv_sec);
-	zvm_bytes_number(key, (uint64_t)st->st_ctim.tv_nsec);
+	struct zvm_file_identity id = zvm_file_identity(st);
+	zvm_bytes_append(key, &id, sizeof id);
 }
 
 static int build_key(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_bytes *key)
@@ -163,9 +159,10 @@ static uint64_t random_nonce(void)
 	return x ^ x >> 33;
 }
 
-/* Trouble of ours rather than a run's: a result that says so, to have one way of answering. Nothing can be kept in a
- * store that somebody has removed, and what the kernel then says, "No such file", would be taken for the
- * input. */
+/*
+ * Trouble of ours rather than a run's: a result that says so, to have one way of answering. Nothing can be kept in a
+ * store that somebody has removed, and what the kernel then says, "No such file", would be taken for the input.
+ */
 static struct zvm_result *trouble(struct zvm_store *store, const struct zvm_target *target, int error)
 {
 	bool gone = faccessat(zvm_store_directory(store), "version", F_OK, 0) < 0 && errno == ENOENT;

@@ -94,10 +94,10 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 		atomic_fetch_add(&w->engine->counters.cancelled, 1);
 		return say(w->story, -EINTR, "nobody waited for the result any more");
 	default:
-		if (o->error == -ENOSPC)
+		if (o->error == -ENOSPC) {
 			zvm_store_is_full(w->engine->options.store);
-		if (o->error == -ENOSPC)
 			return say(w->story, -ENOSPC, "the store is full");
+		}
 		w->story->unreadable = o->error == -EIO;
 		return say(w->story, o->error == -ENOMEM ? o->error : -EIO,
 		           o->message ? o->message : "the box broke down; see the log");

@@ -10,6 +10,7 @@
 #include <zvm/box.h>
 #include <zvm/cleanup.h>
 #include "content.h"
+#include "file_identity.h"
 
 #define HEAD_SIZE 65536
 #define KNOWN_MAX 4096
@@ -158,10 +159,8 @@ int zvm_script_stat(struct zvm_scripts *s, const char *name, struct stat *ret)
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mode == b->st_mode && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-	       a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+	struct zvm_file_identity x = zvm_file_identity(a), y = zvm_file_identity(b);
+	return a->st_mode == b->st_mode && !memcmp(&x, &y, sizeof x);
 }
 
 /* What is remembered of a file that is unchanged, and old enough for its stat to prove it. */

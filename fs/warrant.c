@@ -1,6 +1,6 @@
 #include "warrant.h"
 #include <stdlib.h>
-#include "store_internal.h"
+#include "file_identity.h"
 #include "watch.h"
 
 struct stage {
