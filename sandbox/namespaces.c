@@ -195,10 +195,19 @@ pid_t zvm_wall_clone(bool plain, struct zvm_wall_report *reports)
 
 /* --- an empty root: even a descriptor for a path call would find nothing --- */
 
+/*
+ * To the root of our namespace. That of a chroot is no mount, and so cannot be pivoted; or it is one below others, and
+ * those would stay ours: a filesystem that somebody unmounts lives on for as long as we have a copy of its mount.
+ * setns(2) goes there, even if the namespace is the one we are in.
+ */
+static int leave_chroot(void)
+{
+	zvm_autofd int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	return own < 0 || setns(own, CLONE_NEWNS) < 0 ? -errno : 0;
+}
+
 static int pivot_to_nothing(void)
 {
-	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
-		return -errno;
 	if (mount("zvm", "/tmp", "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, "size=4k,nr_inodes=8,mode=555") < 0)
 		return -errno;
 	if (chdir("/tmp") < 0)
@@ -213,6 +222,21 @@ static int pivot_to_nothing(void)
 	return chdir("/") < 0 ? -errno : 0;
 }
 
+static int empty_root(void)
+{
+	zvm_autofd int before = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int left = leave_chroot();
+	int r = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
+	bool all_private = left == 0 && r == 0;
+	r = r ? r : pivot_to_nothing();
+	/* No root is empty then, but all mounts below it go, and we back to where we were. */
+	if (r && all_private)
+		umount2("/", MNT_DETACH);
+	if (r && left == 0 && (before < 0 || fchdir(before) < 0 || chroot(".") < 0))
+		_exit(116);
+	return r;
+}
+
 void zvm_wall_empty_root(struct zvm_wall_report *reports)
 {
 	if (!reports[ZVM_WALL_MOUNT].stands) {
@@ -221,7 +245,7 @@ void zvm_wall_empty_root(struct zvm_wall_report *reports)
 		return;
 	}
 	/* Ubuntu's AppArmor lets the namespace be made and forbids what it is for. */
-	report(reports, ZVM_WALL_ROOT, pivot_to_nothing(),
+	report(reports, ZVM_WALL_ROOT, empty_root(),
 	       "a /tmp to mount over; on Ubuntu sysctl kernel.apparmor_restrict_unprivileged_userns=0");
 }
 

@@ -16,14 +16,19 @@
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -677,6 +682,100 @@ static void be_without_user_namespaces(void)
 	leave(r);
 }
 
+/* --- a launcher in a chroot --- */
+
+static bool chroot_is_mount, pivot_is_forbidden;
+
+/* In a namespace of our own, with which it goes: a root, and a filesystem of somebody else beside it. */
+static void make_places(const char *home)
+{
+	static const char *const places[] = {"other", "root", "root/proc", "root/tmp"};
+	if (mount("home", home, "tmpfs", 0, "size=64k") || chdir(home))
+		leave(50);
+	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
+		if (mkdir(places[i], 0755))
+			leave(51);
+	if (mount("other", "other", "tmpfs", 0, "size=64k") || mount("/proc", "root/proc", NULL, MS_BIND, NULL) ||
+	    (chroot_is_mount && mount("root", "root", NULL, MS_BIND | MS_REC, NULL)))
+		leave(52);
+}
+
+static void forbid_pivot(void)
+{
+	static struct zvm_filter_instruction filter[] = {
+	        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
+	        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, SYS_pivot_root},
+	        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+	        {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+	};
+	install(filter, sizeof filter / sizeof filter[0]);
+}
+
+/* Tells what it found, and lives until it is asked to end. */
+static void launch_in_chroot(const int pair[2])
+{
+	char r = 53;
+	close(pair[0]);
+	if (pivot_is_forbidden)
+		forbid_pivot();
+	zvm_wall_reports_start(reports);
+	pid_t pid = chroot("root") || chdir("/") ? -1 : zvm_wall_clone(false, reports);
+	if (pid == 0)
+		r = (char)look_around_as_launcher();
+	if (pid == 0 && r == 0 && pivot_is_forbidden && (access("/tmp", F_OK) || !access("/etc", F_OK)))
+		r = 65;
+	if (pid > 0) {
+		close(pair[1]);
+		leave(waitpid(pid, NULL, 0) == pid ? 0 : 54);
+	}
+	leave(write(pair[1], &r, 1) == 1 && read(pair[1], &r, 1) == 0 ? 0 : 55);
+}
+
+/* A filesystem has ended when nobody has it mounted any more. */
+static int end_other(int watch)
+{
+	struct pollfd event = {.fd = watch, .events = POLLIN};
+	struct inotify_event first;
+	if (umount2("other", 0))
+		return 56;
+	return poll(&event, 1, 2000) == 1 && read(watch, &first, sizeof first) == sizeof first &&
+	                       (first.mask & IN_UNMOUNT)
+	               ? 0
+	               : 57;
+}
+
+static int watch_launcher(void)
+{
+	int pair[2], watch = inotify_init1(IN_CLOEXEC);
+	char r = 58;
+	if (watch < 0 || inotify_add_watch(watch, "other", IN_DELETE_SELF) < 0 ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+		return 59;
+	pid_t pid = fork();
+	if (pid == 0)
+		launch_in_chroot(pair);
+	close(pair[1]);
+	if (read(pair[0], &r, 1) != 1)
+		r = 60;
+	int result = r ? r : !reports[ZVM_WALL_MOUNT].stands ? CANNOT_TELL : end_other(watch);
+	close(pair[0]);
+	return waitpid(pid, NULL, 0) == pid ? result : 61;
+}
+
+static void be_a_launcher_in_a_chroot(void)
+{
+	char home[] = "/tmp/zvm-wall-XXXXXX";
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		leave(CANNOT_TELL); /* nobody else gets a user namespace there (clone(2)) */
+	if (!mkdtemp(home))
+		leave(62);
+	make_places(home);
+	int r = watch_launcher();
+	if (r == 0 && reports[ZVM_WALL_ROOT].stands == pivot_is_forbidden)
+		r = 63;
+	leave(chdir("/") || umount2(home, MNT_DETACH) || rmdir(home) ? 64 : r);
+}
+
 static void the_launchers_walls_stand_or_say_why_not(void **state)
 {
 	(void)state;
@@ -706,6 +805,19 @@ static void so_they_do_where_user_namespaces_are_switched_off(void **state)
 	assert_int_equal(status, 0);
 }
 
+static void a_launcher_in_a_chroot_keeps_no_mount(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		chroot_is_mount = i & 1;
+		pivot_is_forbidden = i & 2;
+		int status = status_of(be_a_launcher_in_a_chroot);
+		if (WEXITSTATUS(status) == CANNOT_TELL)
+			skip();
+		assert_int_equal(status, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -721,6 +833,7 @@ int main(void)
 	        cmocka_unit_test(the_launchers_walls_stand_or_say_why_not),
 	        cmocka_unit_test(so_they_do_for_an_ordinary_user),
 	        cmocka_unit_test(so_they_do_where_user_namespaces_are_switched_off),
+	        cmocka_unit_test(a_launcher_in_a_chroot_keeps_no_mount),
 	};
 	reports =
 	        mmap(NULL, sizeof *reports * ZVM_WALL_COUNT, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
