@@ -22,7 +22,7 @@ static s64 drop_pages(u64 start, u64 end)
 {
 	s64 r = 0;
 	for (u64 next; start < end && r == 0; start = next) {
-		const struct area *area = memory_find(process_self(), start);
+		const struct area *area = memory_find(memory_self(), start);
 		next = min_u64(area->end, end);
 		if (!(area->flags & AREA_PREPARED) || (area->flags & AREA_CHARGED))
 			r = native_advise(start, next - start, MADV_DONTNEED);

@@ -495,7 +495,8 @@ static void together(void)
 	if (!pid) {
 		left_behind = 5;
 		mapped = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		mapped[4096] = 7;
+		mapped[4096] = mapped[0] = 7;
+		left_behind += madvise(mapped, 4096, MADV_DONTNEED);
 		execl("nosuch", "nosuch", NULL);
 		left_behind += errno;
 		SELF("6");
@@ -504,6 +505,7 @@ static void together(void)
 	IS("the child of a vfork becomes another program", status_of(pid), 6);
 	IS("what it wrote before is here", left_behind, 5 + ENOENT);
 	IS("what it mapped too", mapped[4096], 7);
+	IS("but for what it dropped", mapped[0], 0);
 	IS("and can be unmapped", munmap(mapped, 8192), 0);
 	pid = vfork();
 	if (!pid)
