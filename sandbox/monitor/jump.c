@@ -92,18 +92,21 @@ u64 jump_resume(u64 rip)
 
 /* --- undoing --- */
 
-/* What is within one page of text that has these jumps, unless the guest has written something else there. */
+/*
+ * What is within one page of text that has these jumps, unless the guest has written something else there. Nobody runs
+ * there just now; and whether it may be read by the guest just now does not matter.
+ */
 static void undo_piece(const struct trampolines *t, u64 at, const u8 *jump, const u8 *own, u64 size)
 {
 	u8 found[WINDOW_MAX];
 	const struct area *area = memory_find(memory_self(), at);
 	if (!area || !(area->flags & AREA_PREPARED) || area->start - area->offset != t->base ||
-	    area->content != t->content || guest_read(found, at, size) || memcmp(found, jump, size))
+	    area->content != t->content)
 		return;
-	/* Nobody runs there just now. */
 	s64 r = native_protect(page_down(at), PAGE_SIZE, PROT_READ | PROT_WRITE);
 	if (r == 0) {
-		(void)guest_write(at, own, size);
+		if (!guest_read(found, at, size) && !memcmp(found, jump, size))
+			(void)guest_write(at, own, size);
 		r = native_protect(page_down(at), PAGE_SIZE, (int)area->protection);
 	}
 	if (r < 0)

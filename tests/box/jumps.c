@@ -426,6 +426,12 @@ static void copies(void)
 	check("written to, it calls", moved(backward_getppid, text[1])(0, 0, 0) == getppid());
 	munmap(text[2], 4096);
 	check("the others are gone on", calls_work());
+	uint64_t hidden = 0x30000000;
+	mmap((void *)hidden, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, (off_t)offset);
+	mprotect((void *)hidden, 4096, PROT_NONE);
+	check("its trampolines' place", take(hidden - offset + TRAMPOLINES, 1 << 20, MAP_FIXED) != MAP_FAILED);
+	mprotect((void *)hidden, 4096, PROT_READ | PROT_EXEC);
+	check("hidden meanwhile, it calls", moved(backward_getppid, (unsigned char *)hidden)(0, 0, 0) == getppid());
 	maps();
 }
 
