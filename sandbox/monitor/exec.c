@@ -355,7 +355,7 @@ static void give_up(struct exec *e, u32 page)
 /* --- no way back --- */
 
 /* Alone in its memory: who shares it with a parent leaves, and who shares it with a child of vfork waits for that. */
-static void be_alone(void)
+static void be_alone(const struct exec *e)
 {
 	struct task *task = task_self();
 	const u32 zero = 0;
@@ -364,7 +364,7 @@ static void be_alone(void)
 	if (task->host != task->process) {
 		if (task->clear_tid && !GUEST_PUT(task->clear_tid, zero))
 			futex_wake_guest(task->clear_tid, 1);
-		vfork_leave();
+		vfork_leave((const int[2]){e->program_fd, e->interpreter_fd});
 	}
 	for (u32 other; (other = task_guest_of(task->host)) != NO_INDEX;)
 		block_uninterrupted(channel_vfork(other));
@@ -414,7 +414,7 @@ static NORETURN void become(struct exec *e, u32 page)
 {
 	struct process *old = memory_self();
 	u64 instruction, stack;
-	be_alone();
+	be_alone(e);
 	forget_memory(old);
 	forget_the_rest();
 	int r = load(e, &instruction, &stack);

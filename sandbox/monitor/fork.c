@@ -182,10 +182,11 @@ void vfork_release(struct task *task)
 }
 
 /*
- * The native process stays its parent's, who goes on there in its turn; the child forks off for good. Nobody may be
- * there any more: then it is the child's. All that the guest can do wrong has been checked by now.
+ * The native process stays its parent's, who goes on there in its turn; the child forks off for good, and what it will
+ * map is open there alone. Nobody may be here any more: then it is the child's. All that the guest can do wrong has
+ * been checked by now.
  */
-void vfork_leave(void)
+void vfork_leave(const int fds[2])
 {
 	struct task *task = task_self();
 	u32 host = task->host;
@@ -202,6 +203,9 @@ void vfork_leave(void)
 	if (alone)
 		return;
 	files_moved(process_self(), host);
+	for (u32 i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			native_close(fds[i]);
 	task_moved(host);
 }
 

@@ -153,7 +153,8 @@ void robust_list_release(const struct task *task);
 
 /* fork.c */
 void vfork_release(struct task *task); /* the child of a vfork has called exec or ended */
-void vfork_leave(void);                /* the current task, on its way to exec, gets a native process of its own */
+void vfork_leave(const int fds[2]);    /* the current task, on its way to exec, gets a native process of its own, and
+                                          takes these native descriptors (-1: none) along */
 s64 fork_native(void);
 void follow_launcher(void);
 void run_over_if_unheard(void);

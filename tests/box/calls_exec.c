@@ -523,10 +523,10 @@ static void together(void)
 	IS("posix_spawn of nothing", posix_spawn(&pid, "nosuch", NULL, NULL, no_words, environ), ENOENT);
 	IS("posix_spawn of a text", posix_spawn(&pid, "text", NULL, NULL, no_words, environ), ENOEXEC);
 	int lost = 0;
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 2200; i++)
 		lost += posix_spawn(&pid, self, &actions, NULL, (char *[]){"calls_exec", "0", NULL}, environ) ||
 		        status_of(pid);
-	IS("300 of them, one after the other", lost, 0);
+	IS("2200 of them, one after the other", lost, 0);
 	int line[2];
 	NEED(pipe2(line, O_CLOEXEC) == 0);
 	pid = fork();
