@@ -604,13 +604,30 @@ s64 call_brk(const u64 *a)
 	return (s64)want;
 }
 
+/* Of a file there is more to be seen; of its image that is text with its jumps, whatever became of those before it. */
+static int prepare_more(const struct area *area, u64 old_size)
+{
+	struct zvm_jumps jumps = {0};
+	int image = image_of(area->content, &jumps);
+	if (image < 0)
+		return 0;
+	int r = map_image(area->start + old_size, area->end - area->start - old_size, area->protection,
+	                  area->offset + old_size, image, &jumps);
+	r = r ? r : native_errno(jumps_map(area->start, area->offset, &jumps, image, area->content));
+	native_close(image);
+	return r;
+}
+
 /* Grows or moves [old, old + old_size) to new_size at `at`; both page-aligned, target free. */
 static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64 at)
 {
 	struct area area = *memory_find(p, old);
 	u64 offset = area.inode || area.flags & AREA_PRIVATE_FILE ? area.offset + (old - area.start) : 0;
 	u64 more = new_size > old_size && (area.flags & AREA_CHARGED) ? new_size - old_size : 0;
+	bool more_text = new_size > old_size && (area.flags & AREA_PREPARED);
 	int r = 0;
+	if (more_text && !area.content) /* the running program's own: it cannot be asked for again */
+		return -ENOMEM;
 	if (over_limit(p, new_size > old_size ? new_size - old_size : 0, more) || memory_charge(more))
 		return -ENOMEM;
 	if (area.flags & AREA_PREPARED)
@@ -638,7 +655,7 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	area.end = at + new_size;
 	area.offset = offset;
 	add_area(&area);
-	return 0;
+	return more_text ? prepare_more(&area, old_size) : 0;
 }
 
 /* Room at a place of the guest's choice, taken from whatever is there. */

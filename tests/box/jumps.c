@@ -432,6 +432,9 @@ static void copies(void)
 	check("its trampolines' place", take(hidden - offset + TRAMPOLINES, 1 << 20, MAP_FIXED) != MAP_FAILED);
 	mprotect((void *)hidden, 4096, PROT_READ | PROT_EXEC);
 	check("hidden meanwhile, it calls", moved(backward_getppid, (unsigned char *)hidden)(0, 0, 0) == getppid());
+	unsigned char *grown = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)offset - 4096);
+	grown = mremap(grown, 4096, 8192, MREMAP_MAYMOVE);
+	check("grown, it calls", moved(backward_getppid, grown + 4096)(0, 0, 0) == getppid());
 	maps();
 }
 
