@@ -108,7 +108,7 @@ bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by n
 int jumps_map(u64 at, u64 offset, const struct zvm_jumps *jumps, int image, u32 content); /* of executable pages */
 void jumps_give_way(u64 start, u64 end); /* the guest wants that place */
 void jumps_text_moves(u64 base);
-void jumps_clear(void);      /* nothing of the guest is mapped any more */
+void jumps_clear(void);      /* nothing of the guest is mapped any more, and nobody goes on in it */
 u64 jump_displaced(u64 rip); /* where a guest is by its own account, before or behind what was displaced; 0: nowhere */
 u64 jump_resume(u64 rip);    /* where the instruction that a jump has written over is instead; 0: none is */
 bool jump_hides(u64 rip);    /* a step to there is none of the guest's own */

@@ -169,11 +169,7 @@ void jumps_text_moves(u64 base)
 
 void jumps_clear(void)
 {
-	while (area_count) {
-		const struct trampolines *gone = &areas[--area_count];
-		native_unmap(gone->start, gone->end - gone->start);
-		frames_leave(gone->start, gone->end);
-	}
+	area_count = 0;
 }
 
 /* --- mapping --- */

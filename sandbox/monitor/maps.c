@@ -10,7 +10,7 @@ static const struct process *memory_of(const struct process *p)
 	return p;
 }
 
-static void maps_line(const struct process *p, const struct area *area, struct text *text)
+static void maps_line(const struct area *area, struct text *text)
 {
 	const char *name = "";
 	if (area->name != NO_INDEX)
@@ -28,7 +28,6 @@ static void maps_line(const struct process *p, const struct area *area, struct t
 	               : area->inode                   ? "08:01"
 	                                               : "00:00",
 	               area->inode);
-	(void)p;
 	text_add(text, "%-73s%s\n", n < 73 && !*name ? (line[n - 1] = 0, line) : line, name);
 }
 
@@ -37,7 +36,7 @@ void memory_maps_text(const struct process *process, struct text *text, bool sma
 	const struct process *p = memory_of(process);
 	for (u32 i = 0; i < p->area_count; i++) {
 		const struct area *area = &p->areas[i];
-		maps_line(p, area, text);
+		maps_line(area, text);
 		if (smaps)
 			text_add(text, "Size:           %8lu kB\nRss:            %8lu kB\n",
 			         (area->end - area->start) / 1024, (area->end - area->start) / 1024);
