@@ -22,7 +22,8 @@
  * What is neither proven nor refuted stays as it is, and is counted. (To believe everything that decodes would prove
  * nothing more in the 2,900 ELF files of a large Debian.)
  *
- * The file is hostile: candidates, targets and decoded instructions are bounded; what is beyond stays unproven.
+ * The file is hostile: candidates, targets, decoded instructions and what is looked through for each target are
+ * bounded; what is beyond stays unproven.
  */
 #include "sites.h"
 #include <errno.h>
@@ -35,6 +36,7 @@
 #define CANDIDATES_MAX (1u << 18)
 #define TARGETS_MAX (4u << 20)
 #define DECODED_MAX (12u << 20) /* instructions: a second or two */
+#define VISITS_MAX (64u << 20)  /* of candidates, for branches into functions: less than a second */
 #define INSTRUCTION_MAX 15
 
 /* What is known of a byte: it begins an instruction, one that was also reached, or is inside of one. */
@@ -75,6 +77,7 @@ struct search {
 	bool *believed;                /* of each function */
 	bool *gap_bad;                 /* of the gap before function i */
 	unsigned budget;               /* of instructions to decode */
+	size_t visits;                 /* of candidates that are left */
 	int error;
 };
 
@@ -448,11 +451,17 @@ static bool inside_free(const struct stretch *x, uint64_t address, uint64_t leng
 static void enter_function(struct search *s, uint64_t at)
 {
 	size_t index = zvm_function_before(&s->functions, at);
-	if (index == SIZE_MAX || at >= s->ends[index] || !s->believed[index] ||
-	    !any_open(s, s->functions.list[index].start, s->ends[index], false) || mark_at(s, at) == REACHED)
+	if (index == SIZE_MAX || at >= s->ends[index] || !s->believed[index] || mark_at(s, at) == REACHED)
+		return;
+	uint64_t start = s->functions.list[index].start, end = s->ends[index];
+	size_t held = candidate_from(s, end) - candidate_from(s, start);
+	if (held > s->visits)
+		return;
+	s->visits -= held;
+	if (!any_open(s, start, end, false))
 		return;
 	reach(s, index, at);
-	judge(s, s->functions.list[index].start, s->ends[index]);
+	judge(s, start, end);
 }
 
 /* Follows what runs from an address until it leaves or ends; branches are left in s->outer for later. */
@@ -491,13 +500,14 @@ static void add_root(void *context, uint64_t address)
 
 /* --- 3: the rest, read from end to end --- */
 
-static bool is_padding(const struct stretch *x, uint64_t at, uint64_t end)
+/* Where the padding at the end of a gap begins. */
+static uint64_t padding_of(const struct gap *gap)
 {
-	const unsigned char *bytes = x->bytes + (at - x->address);
-	for (uint64_t i = 0; i < end - at; i++)
-		if (bytes[i] && bytes[i] != 0xcc)
-			return false;
-	return true;
+	const unsigned char *bytes = gap->stretch->bytes + (gap->start - gap->stretch->address);
+	uint64_t size = gap->end - gap->start;
+	while (size && (!bytes[size - 1] || bytes[size - 1] == 0xcc))
+		size--;
+	return gap->start + size;
 }
 
 static bool is_unlikely(const ZydisDecodedInstruction *i)
@@ -509,9 +519,9 @@ static bool is_unlikely(const ZydisDecodedInstruction *i)
 static bool sweep(struct search *s, const struct gap *gap)
 {
 	ZydisDecodedInstruction i;
-	uint64_t target;
+	uint64_t target, end = padding_of(gap);
 	s->inner.count = 0;
-	for (uint64_t at = gap->start; at < gap->end && !is_padding(gap->stretch, at, gap->end); at += i.length) {
+	for (uint64_t at = gap->start; at < end; at += i.length) {
 		if (mark_at(s, at) == INSIDE || !decode(s, gap->stretch, at, gap->end, &i) || is_unlikely(&i) ||
 		    !inside_free(gap->stretch, at, i.length))
 			return false;
@@ -583,6 +593,7 @@ static int prove(struct search *s)
 			return -ENOMEM;
 	ZydisDecoderInit(&s->decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
 	s->budget = DECODED_MAX;
+	s->visits = VISITS_MAX;
 	read_functions_of_candidates(s);
 	give_up_outside_code(s);
 	if (!s->error && any_open(s, 0, UINT64_MAX, true))

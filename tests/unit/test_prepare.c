@@ -580,6 +580,67 @@ static void an_image_is_not_given_to_another_content_of_the_same_name(void **sta
 	end_kept(&k);
 }
 
+/* --- files that are made to take long --- */
+
+static void put_symbol(struct maker *m, size_t at, size_t size)
+{
+	m->f.symbols[m->symbols++] =
+	        (Elf64_Sym){.st_info = STT_FUNC, .st_shndx = 1, .st_value = CODE_AT + at, .st_size = size};
+}
+
+/* A text that is longer than a maker's, whose symbols it has. */
+static void assert_soon_prepared(struct maker *m, const unsigned char *code, size_t size, unsigned unproven)
+{
+	struct zvm_prepared prepared;
+	m->f.sections[1].sh_size = size;
+	zvm_autofd int fd = write_file(m);
+	m->f.program.p_filesz = m->f.program.p_memsz = size;
+	assert_int_equal(pwrite(fd, &m->f, sizeof m->f, 0), sizeof m->f);
+	assert_int_equal(pwrite(fd, code, size, CODE_AT), size);
+	clock_t before = clock();
+	assert_int_equal(zvm_prepare(fd, &prepared), 0);
+	assert_true((clock() - before) / CLOCKS_PER_SEC < 10);
+	assert_int_equal(prepared.unproven, unproven);
+	zvm_close_pointer(&prepared.fd);
+}
+
+/* A million of them into a function with two hundred thousand candidates, all of which are insides. */
+static void many_branches_into_one_function_are_soon_followed(void **state)
+{
+	(void)state;
+	enum { INSIDES = 200000, BRANCHES = 1000000, LONG = 5, FIRST = 4 };
+	static const unsigned char gap[FIRST] = {0x0f, 0xa2, 0x90, 0x90}, inside[LONG] = {0xb8, 0x90, 0x0f, 0xa2, 0x90};
+	static struct maker m;
+	size_t branches = FIRST + INSIDES * LONG + 1, size = branches + BRANCHES * LONG + 1;
+	zvm_autofree unsigned char *code = malloc(size);
+	assert_non_null(code);
+	start(&m);
+	memcpy(code, gap, FIRST);
+	for (size_t i = 0; i < INSIDES; i++)
+		memcpy(code + FIRST + i * LONG, inside, LONG);
+	put_symbol(&m, FIRST, branches - FIRST);
+	for (size_t i = 0, at = branches; i < BRANCHES; i++, at += LONG) {
+		int32_t back = (int32_t)(FIRST + LONG) - (int32_t)(at + LONG);
+		code[at] = 0xe9;
+		memcpy(code + at + 1, &back, sizeof back);
+	}
+	put_symbol(&m, branches, size - branches);
+	code[branches - 1] = code[size - 1] = 0xc3;
+	assert_soon_prepared(&m, code, size, 1);
+}
+
+static void zeros_that_are_no_padding_are_soon_read(void **state)
+{
+	(void)state;
+	enum { ZEROS = 600000 };
+	static unsigned char code[ZEROS] = {0xc3, 0x0f, 0xa2};
+	static struct maker m;
+	code[ZEROS - 1] = 0x90;
+	start(&m);
+	put_symbol(&m, 0, 1);
+	assert_soon_prepared(&m, code, sizeof code, 1);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -606,6 +667,8 @@ int main(void)
 	        cmocka_unit_test(that_there_is_nothing_to_rewrite_is_remembered_too),
 	        cmocka_unit_test(an_image_that_is_gone_or_damaged_is_made_anew),
 	        cmocka_unit_test(an_image_is_not_given_to_another_content_of_the_same_name),
+	        cmocka_unit_test(many_branches_into_one_function_are_soon_followed),
+	        cmocka_unit_test(zeros_that_are_no_padding_are_soon_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
