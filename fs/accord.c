@@ -29,7 +29,7 @@ static struct flock lock_of(short type, off_t at)
 	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_start = at, .l_len = 1};
 }
 
-/* Written, not only made longer: one that has no room on the disk yet would kill who writes to it when that is full. */
+/* Written, not only made longer: it takes its room on the disk now, or is not mapped. */
 static int prepare_file(int fd)
 {
 	static const char zeros[PAGE_SIZE_ON_FILE];
@@ -75,6 +75,11 @@ void zvm_page_close(struct zvm_store *store)
 	store->page = NULL;
 }
 
+bool zvm_page_can_be_written(struct zvm_store *store)
+{
+	return madvise(store->page, PAGE_SIZE_ON_FILE, MADV_POPULATE_WRITE) == 0 || errno == EINVAL;
+}
+
 uint64_t zvm_store_evictions(const struct zvm_store *store)
 {
 	return store->page ? atomic_load(&store->page->evictions) : 0;
@@ -91,7 +96,7 @@ static void wake_watcher(struct zvm_store *store)
 
 void zvm_store_add_usage(struct zvm_store *store, int64_t bytes)
 {
-	if (!store->page || store->flags & ZVM_STORE_READONLY)
+	if (!store->page || store->flags & ZVM_STORE_READONLY || !zvm_page_can_be_written(store))
 		return;
 	int64_t now = atomic_fetch_add(&store->page->bytes, bytes) + bytes;
 	uint64_t watched = atomic_load(&store->watched_bytes);

@@ -27,6 +27,12 @@ struct zvm_page {
 /* Part of opening and closing a store. Without a page it is usable: nothing is counted then. */
 void zvm_page_open(struct zvm_store *store);
 void zvm_page_close(struct zvm_store *store);
+/*
+ * To be asked before each write to the page, which kills where there is nothing behind it: a filesystem that never
+ * writes in place (btrfs) needs room for it each time it has been written back, and one that an error has stopped (xfs)
+ * takes nothing any more. What is not counted then, the next gc counts.
+ */
+bool zvm_page_can_be_written(struct zvm_store *store);
 
 /*
  * To be held while a record gets its name. 0, with *ret -1 where no gc can come; -ESTALE: an output has gone meanwhile;

@@ -191,7 +191,7 @@ static int scan(struct zvm_gc *gc)
 	struct zvm_page *page = gc->store->page;
 	int64_t before = page ? atomic_load(&page->bytes) : 0;
 	int r = zvm_gc_scan(gc);
-	if (r == 0 && !gc->options->dry_run) {
+	if (r == 0 && !gc->options->dry_run && zvm_page_can_be_written(gc->store)) {
 		atomic_fetch_add(&page->bytes, (int64_t)gc->bytes - before);
 		atomic_store(&page->measured, 1);
 	}
@@ -201,6 +201,8 @@ static int scan(struct zvm_gc *gc)
 static void tell_page(const struct zvm_gc *gc)
 {
 	struct zvm_page *page = gc->store->page;
+	if (!zvm_page_can_be_written(gc->store))
+		return;
 	atomic_fetch_add(&page->runs, 1);
 	atomic_fetch_add(&page->objects, gc->summary->objects);
 	atomic_fetch_add(&page->records, gc->summary->records);

@@ -88,7 +88,7 @@ static int begin_slice(struct slice *s)
 	r = zvm_accord_read_journal(s->gc->store, &s->gc->journal_at, keep_named, s->gc);
 	if (r)
 		end_slice(s);
-	else
+	else if (zvm_page_can_be_written(s->gc->store))
 		atomic_fetch_add(&s->gc->store->page->evictions, 1);
 	return r;
 }

@@ -488,6 +488,21 @@ static void a_store_knows_what_it_takes(void **state)
 	assert_true(counters().gc_runs == 3 && counters().gc_records == 1);
 }
 
+/* As where a page that has been written back needs room again, and there is none. */
+static void what_cannot_be_counted_kills_nobody(void **state)
+{
+	(void)state;
+	assert_int_equal(truncate(in_scratch("store/stat/gc"), 0), 0);
+	struct zvm_digest in = content("in"), out = content("out");
+	struct zvm_action a = action("a", &in);
+	save(&a, &out);
+	assert_true(is_hit(&a, "out"));
+	next_process();
+	assert_int_equal(counters().bytes, 0);
+	struct zvm_gc_summary s = gc(KEEP_ALL);
+	assert_true(s.bytes_left > 2 * BIG && counters().bytes == s.bytes_left);
+}
+
 /* --- prepared images --- */
 
 static void what_was_made_of_a_content_is_kept_with_it(void **state)
@@ -661,6 +676,7 @@ int main(void)
 	        WITH_ALL(what_is_saved_during_a_gc_is_in_its_journal),
 	        WITH_ALL(there_is_one_gc_at_a_time),
 	        WITH_ALL(a_store_knows_what_it_takes),
+	        WITH_ALL(what_cannot_be_counted_kills_nobody),
 	        WITH_ALL(what_was_made_of_a_content_is_kept_with_it),
 	        WITH_ALL(others_go_on_while_gc_collects),
 	        WITH_ALL(a_gc_that_is_killed_leaves_a_store),
