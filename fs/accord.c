@@ -150,10 +150,17 @@ int zvm_accord_lock(struct zvm_store *store, int *ret)
 	return open_and_take(store, F_WRLCK, AT_SAVING, ret);
 }
 
-int zvm_store_hold(struct zvm_store *store, int *ret)
+/* For others than gc. Where the file is gone there is no gc: it makes the file. */
+static int share(struct zvm_store *store, off_t at, int *ret)
 {
 	*ret = -1;
-	return store->gc_may_come ? open_and_take(store, F_RDLCK, AT_HOLDS, ret) : 0;
+	int r = store->gc_may_come ? open_and_take(store, F_RDLCK, at, ret) : 0;
+	return r == -ENOENT ? 0 : r;
+}
+
+int zvm_store_hold(struct zvm_store *store, int *ret)
+{
+	return share(store, AT_HOLDS, ret);
 }
 
 /* --- saving a record --- */
@@ -196,10 +203,10 @@ int zvm_accord_save(struct zvm_store *store, const struct zvm_action *action, co
 {
 	zvm_autofd int fd = -1;
 	*ret = -1;
-	if (!store->gc_may_come)
-		return 0;
-	int r = open_and_take(store, F_RDLCK, AT_SAVING, &fd);
-	if (r == 0 && (!is_there(store, &record->out) || !is_there(store, &record->err)))
+	int r = share(store, AT_SAVING, &fd);
+	if (r || fd < 0)
+		return r;
+	if (!is_there(store, &record->out) || !is_there(store, &record->err))
 		r = -ESTALE;
 	if (r == 0 && is_held(store, AT_GC))
 		r = write_journal(fd, action, record);

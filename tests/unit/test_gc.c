@@ -503,6 +503,26 @@ static void what_cannot_be_counted_kills_nobody(void **state)
 	assert_true(s.bytes_left > 2 * BIG && counters().bytes == s.bytes_left);
 }
 
+/* Whoever removes it must not have every run forgotten until the next mount. */
+static void without_the_file_of_locks_runs_are_remembered(void **state)
+{
+	(void)state;
+	struct zvm_digest in = content("in"), out = content("out");
+	zvm_autofd int hold = -1;
+	assert_int_equal(unlink(in_scratch("store/stat/gc")), 0);
+	struct zvm_action a = action("a", &in), b = action("b", &in);
+	assert_int_equal(zvm_store_hold(store, &hold), 0);
+	assert_int_equal(hold, -1);
+	save(&a, &out);
+	assert_true(is_hit(&a, "out"));
+	next_process();
+	gc(KEEP_ALL);
+	save(&b, &out);
+	assert_true(is_hit(&a, "out") && is_hit(&b, "out"));
+	gc(0);
+	assert_false(is_hit(&a, "out") || is_hit(&b, "out"));
+}
+
 /* --- prepared images --- */
 
 static void what_was_made_of_a_content_is_kept_with_it(void **state)
@@ -677,6 +697,7 @@ int main(void)
 	        WITH_ALL(there_is_one_gc_at_a_time),
 	        WITH_ALL(a_store_knows_what_it_takes),
 	        WITH_ALL(what_cannot_be_counted_kills_nobody),
+	        WITH_ALL(without_the_file_of_locks_runs_are_remembered),
 	        WITH_ALL(what_was_made_of_a_content_is_kept_with_it),
 	        WITH_ALL(others_go_on_while_gc_collects),
 	        WITH_ALL(a_gc_that_is_killed_leaves_a_store),
