@@ -127,11 +127,10 @@ static int take(int fd, short type, off_t at, bool wait)
 	return 0;
 }
 
-/* If that cannot be told, somebody does. */
-static bool is_held(const struct zvm_store *store, off_t at)
+/* By another description than fd. If that cannot be told, somebody does. */
+static bool is_held(int fd, off_t at)
 {
 	struct flock lock = lock_of(F_WRLCK, at);
-	zvm_autofd int fd = open_lock(store);
 	return fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type != F_UNLCK;
 }
 
@@ -208,7 +207,7 @@ int zvm_accord_save(struct zvm_store *store, const struct zvm_action *action, co
 		return r;
 	if (!is_there(store, &record->out) || !is_there(store, &record->err))
 		r = -ESTALE;
-	if (r == 0 && is_held(store, AT_GC))
+	if (r == 0 && is_held(fd, AT_GC))
 		r = write_journal(fd, action, record);
 	if (r == 0)
 		*ret = zvm_steal_fd(&fd);
@@ -285,5 +284,6 @@ int zvm_accord_read_journal(struct zvm_store *store, uint64_t *at,
 
 bool zvm_accord_anybody_holds(struct zvm_store *store)
 {
-	return is_held(store, AT_HOLDS);
+	zvm_autofd int fd = open_lock(store);
+	return is_held(fd, AT_HOLDS);
 }
