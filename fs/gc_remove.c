@@ -151,16 +151,21 @@ static struct run_name run_name(const struct zvm_gc_record *record)
 	return name;
 }
 
-/* One that has been used since it was looked at stays, and so does all that it names. 1: it is gone; 0: not. */
+/*
+ * One that has been used since it was looked at stays, or that cannot be removed, and so does all that it names. 1: it
+ * is gone; 0: not.
+ */
 static int remove_run(struct zvm_gc *gc, const struct zvm_gc_record *record, int directory)
 {
 	struct run_name name = run_name(record);
 	struct stat st;
-	if (!record->number || fstatat(directory, name.text, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!record->number)
 		return 0;
-	if (!record->used || zvm_gc_time(&st) == record->used)
-		return unlinkat(directory, name.text, 0) == 0;
-	int r = zvm_gc_named_by(directory, name.text, keep_object, gc);
+	bool may_go = fstatat(directory, name.text, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	              (!record->used || zvm_gc_time(&st) == record->used);
+	if (may_go && unlinkat(directory, name.text, 0) == 0)
+		return 1;
+	int r = record->used ? zvm_gc_named_by(directory, name.text, keep_object, gc) : 0;
 	return r == -ENOENT || r == -EBADMSG ? 0 : r;
 }
 
@@ -251,6 +256,11 @@ int zvm_gc_queue_record(struct zvm_gc *gc, uint32_t index)
 	if (gc->options->dry_run)
 		return queue(gc, &item);
 	item.directory = openat(gc->store->records, place.text, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (item.directory < 0 && record->used && errno != ENOENT) { /* it stays, and what it names is not known here */
+		int error = -errno;
+		zvm_gc_flush(gc);
+		return error;
+	}
 	if (item.directory >= 0)
 		item.fd = openat(item.directory, name.text, O_PATH | O_CLOEXEC | O_NOFOLLOW);
 	return queue(gc, &item);

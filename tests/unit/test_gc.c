@@ -3,6 +3,7 @@
 #include "clock.h"
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <zvm/record.h>
 #include "../../fs/derived.h"
@@ -523,6 +524,32 @@ static void without_the_file_of_locks_runs_are_remembered(void **state)
 	assert_false(is_hit(&a, "out") || is_hit(&b, "out"));
 }
 
+static bool cannot_remove_runs;
+
+/* Instead of libc's: of a disk that fails. */
+int unlinkat(int directory, const char *name, int flags)
+{
+	if (cannot_remove_runs && !strcmp(name, "1")) {
+		errno = EIO;
+		return -1;
+	}
+	return (int)syscall(SYS_unlinkat, directory, name, flags);
+}
+
+static void a_run_that_cannot_be_removed_keeps_what_it_wrote(void **state)
+{
+	(void)state;
+	struct zvm_digest in = content("in"), out = content("out");
+	struct zvm_action a = action("a", &in);
+	save(&a, &out);
+	cannot_remove_runs = true;
+	gc(0);
+	cannot_remove_runs = false;
+	assert_true(is_hit(&a, "out"));
+	gc(0);
+	assert_false(is_hit(&a, "out"));
+}
+
 /* --- prepared images --- */
 
 static void what_was_made_of_a_content_is_kept_with_it(void **state)
@@ -698,6 +725,7 @@ int main(void)
 	        WITH_ALL(a_store_knows_what_it_takes),
 	        WITH_ALL(what_cannot_be_counted_kills_nobody),
 	        WITH_ALL(without_the_file_of_locks_runs_are_remembered),
+	        WITH_ALL(a_run_that_cannot_be_removed_keeps_what_it_wrote),
 	        WITH_ALL(what_was_made_of_a_content_is_kept_with_it),
 	        WITH_ALL(others_go_on_while_gc_collects),
 	        WITH_ALL(a_gc_that_is_killed_leaves_a_store),
