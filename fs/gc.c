@@ -68,6 +68,8 @@ static uint64_t find_goal(const struct zvm_gc *gc)
 {
 	uint64_t most = gc->options->max_bytes, floor = gc->options->min_free, left = free_bytes(gc->store, NULL);
 	uint64_t removed = gc->summary->bytes;
+	if (gc->options->dry_run && left < floor) /* it would be free */
+		left += removed;
 	uint64_t for_size = gc->bytes - removed > most ? gc->bytes - (most - most / 10) : 0;
 	uint64_t for_floor = left < floor ? removed + floor + floor / 10 - left : 0;
 	return for_size > for_floor ? for_size : for_floor;

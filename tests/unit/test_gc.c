@@ -3,7 +3,9 @@
 #include "clock.h"
 #include <pthread.h>
 #include <signal.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <zvm/record.h>
 #include "../../fs/derived.h"
@@ -524,6 +526,38 @@ static void without_the_file_of_locks_runs_are_remembered(void **state)
 	assert_false(is_hit(&a, "out") || is_hit(&b, "out"));
 }
 
+static unsigned long blocks_free; /* 0: as many as there are */
+
+/* Instead of libc's. */
+int fstatvfs(int fd, struct statvfs *st)
+{
+	struct statfs real;
+	if (fstatfs(fd, &real) < 0)
+		return -1;
+	*st = (struct statvfs){.f_blocks = real.f_blocks,
+	                       .f_frsize = blocks_free ? 1 : (unsigned long)real.f_bsize,
+	                       .f_bavail = blocks_free ? blocks_free : real.f_bavail};
+	return 0;
+}
+
+static void a_dry_run_counts_on_what_nobody_names(void **state)
+{
+	(void)state;
+	struct zvm_digest in = content("in"), out = content("out");
+	struct zvm_gc_summary s;
+	struct zvm_action a = action("a", &in);
+	save(&a, &out);
+	content("garbage");
+	blocks_free = 1000000;
+	struct zvm_gc_options options = {KEEP_ALL, blocks_free + BIG, true};
+	int r = zvm_gc(store, &options, &s);
+	assert_true(r == 0 && s.objects == 1 && s.records == 0);
+	options.min_free += 2 * BIG;
+	r = zvm_gc(store, &options, &s);
+	blocks_free = 0;
+	assert_true(r == 0 && s.objects > 1 && s.records == 1);
+}
+
 static bool cannot_remove_runs;
 
 /* Instead of libc's: of a disk that fails. */
@@ -725,6 +759,7 @@ int main(void)
 	        WITH_ALL(a_store_knows_what_it_takes),
 	        WITH_ALL(what_cannot_be_counted_kills_nobody),
 	        WITH_ALL(without_the_file_of_locks_runs_are_remembered),
+	        WITH_ALL(a_dry_run_counts_on_what_nobody_names),
 	        WITH_ALL(a_run_that_cannot_be_removed_keeps_what_it_wrote),
 	        WITH_ALL(what_was_made_of_a_content_is_kept_with_it),
 	        WITH_ALL(others_go_on_while_gc_collects),
