@@ -27,6 +27,7 @@
 #define SOON_MS 10000ll
 #define LATE_MS 3600000ll
 #define GIVE_BACK_MS 20
+#define LOOK_FOR_END_MS 200
 #define NICENESS 10
 
 struct zvm_keeper {
@@ -104,19 +105,22 @@ static int spawn(const struct zvm_keeper *keeper, uint64_t max_bytes, pid_t *ret
 	return -r;
 }
 
-/* It may be killed at any moment. */
+/* It may be killed at any moment. Where no descriptor is free to tell of its end, that is looked for. */
 static void wait_or_stop(const struct zvm_keeper *keeper, pid_t pid)
 {
 	int status = 0;
 	zvm_autofd int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pollfd set[] = {{.fd = fd, .events = POLLIN}, {.fd = keeper->stop_fd, .events = POLLIN}};
-	while (poll(set, 2, -1) < 0 && errno == EINTR)
-		;
-	if (set[1].revents)
-		kill(pid, SIGTERM);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (!set[1].revents && status)
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		poll(set, 2, fd < 0 ? LOOK_FOR_END_MS : -1);
+		if (set[1].revents) {
+			kill(pid, SIGTERM);
+			while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+				;
+			return;
+		}
+	}
+	if (status)
 		syslog(LOG_WARNING, "gc of %s ended with status %d; `zvm gc --store` says why",
 		       keeper->options.store->path, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
