@@ -163,6 +163,15 @@ static int open_room(const struct zvm_store *store, const char *name, int *ret)
 	return *ret < 0 ? -errno : 0;
 }
 
+/* A store that can only be read is not opened for more; and `lock` (claim.c) is there from then on. */
+static int check_writable(const struct zvm_store *store)
+{
+	if (store->flags & ZVM_STORE_READONLY)
+		return 0;
+	zvm_autofd int fd = openat(store->directory, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : 0;
+}
+
 static int open_rooms(struct zvm_store *store)
 {
 	zvm_autofd int tables = -1;
@@ -172,14 +181,7 @@ static int open_rooms(struct zvm_store *store)
 	r = r ? r : open_room(store, "objects", &store->objects);
 	r = r ? r : open_room(store, "records", &store->records);
 	r = r ? r : open_room(store, "tmp", &store->tmp);
-	if (r == 0) {
-		bool readonly = store->flags & ZVM_STORE_READONLY;
-		store->lock_fd = openat(store->directory, "lock",
-		                        readonly ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-		if (store->lock_fd < 0 && !readonly)
-			r = -errno;
-	}
-	return r;
+	return r ? r : check_writable(store);
 }
 
 static int check_filesystem(struct zvm_store *store, int directory, char **ret_reason)
@@ -259,7 +261,7 @@ int zvm_store_open(const char *path, unsigned flags, struct zvm_store **ret, cha
 	struct zvm_store *store = calloc(1, sizeof *store);
 	if (!store)
 		return -ENOMEM;
-	store->directory = store->objects = store->records = store->tmp = store->lock_fd = -1;
+	store->directory = store->objects = store->records = store->tmp = -1;
 	store->flags = flags;
 	atomic_init(&store->watcher, -1);
 	pthread_mutex_init(&store->lock, NULL);
@@ -285,7 +287,6 @@ void zvm_store_close(struct zvm_store *store)
 	zvm_close_pointer(&store->objects);
 	zvm_close_pointer(&store->records);
 	zvm_close_pointer(&store->tmp);
-	zvm_close_pointer(&store->lock_fd);
 	while (store->spare_count)
 		close(store->spares[--store->spare_count]);
 	pthread_mutex_destroy(&store->lock);

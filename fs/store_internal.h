@@ -27,7 +27,7 @@ struct zvm_store {
 	unsigned flags;
 	struct zvm_secret secret;
 	bool has_secret;
-	int directory, objects, records, tmp, lock_fd;
+	int directory, objects, records, tmp;
 	pthread_mutex_t lock; /* around verified and spares */
 	struct zvm_verified *verified;
 	int spares[ZVM_SPARES_MAX]; /* empty unnamed files, open */
