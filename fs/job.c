@@ -492,9 +492,9 @@ int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct
 		zvm_job_drop(job);
 		r = compute_stages(engine, job, NULL);
 	}
-	if (!job->second && is_worth_a_try(r, job->story))
+	if (r != -EINPROGRESS && !job->second && is_worth_a_try(r, job->story))
 		r = begin_again(engine, job);
-	if (r == -EINPROGRESS)
+	if (r == -EINPROGRESS) /* and perhaps another worker has landed its flight by now, and freed it */
 		return r;
 	if (r == 0) {
 		r = finish(engine, &job->target, job->story, ret);
