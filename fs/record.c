@@ -466,12 +466,14 @@ int zvm_record_find_quick(struct zvm_records *records, const struct zvm_action *
 
 /* --- storing --- */
 
-static int make_directories(struct zvm_records *records, const char *directory)
+/* *ret_fresh: there is no run in it yet. */
+static int make_directories(struct zvm_records *records, const char *directory, bool *ret_fresh)
 {
 	char shelf[3] = {directory[0], directory[1], 0};
 	struct stat st;
 	for (int tries = 0; tries < 2; tries++) {
-		if (mkdirat(records->store->records, directory, 0700) == 0) {
+		*ret_fresh = mkdirat(records->store->records, directory, 0700) == 0;
+		if (*ret_fresh) {
 			if (fstatat(records->store->records, directory, &st, 0) == 0)
 				zvm_store_add_usage(records->store, (int64_t)st.st_blocks * 512);
 			return 0;
@@ -485,12 +487,12 @@ static int make_directories(struct zvm_records *records, const char *directory)
 }
 
 /* The next number, and the variants that are too many by now go. */
-static int next_number(int fd, unsigned long *ret)
+static int next_number(struct zvm_records *records, const struct address *address, unsigned long *ret)
 {
 	unsigned long numbers[64], highest = 0;
 	size_t count = 0;
-	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *dir = copy < 0 ? NULL : fdopendir(copy);
+	int fd = openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir)
 		return -errno;
 	for (struct dirent *d; (d = readdir(dir));) {
@@ -501,7 +503,6 @@ static int next_number(int fd, unsigned long *ret)
 		if (count < sizeof numbers / sizeof numbers[0])
 			numbers[count++] = number;
 	}
-	closedir(dir);
 	for (size_t i = 0; i < count; i++) {
 		size_t newer = 0;
 		char name[24];
@@ -512,24 +513,20 @@ static int next_number(int fd, unsigned long *ret)
 		snprintf(name, sizeof name, "%lu", numbers[i]);
 		unlinkat(fd, name, 0);
 	}
+	closedir(dir);
 	*ret = highest + 1;
 	return 0;
 }
 
-static int link_record(struct zvm_records *records, const struct address *address, int *file)
+static int link_record(struct zvm_records *records, const struct address *address, bool fresh, int *file)
 {
-	char name[24];
-	unsigned long number = 0;
-	zvm_autofd int directory =
-	        openat(records->store->records, address->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0)
-		return -errno;
+	unsigned long number = 1;
 	for (int tries = 0; tries < 16; tries++) { /* another process may take the number first */
-		int r = next_number(directory, &number);
+		int r = fresh && !tries ? 0 : next_number(records, address, &number);
 		if (r)
 			return r;
-		snprintf(name, sizeof name, "%lu", number);
-		r = zvm_temporary_link(records->store, file, directory, name);
+		struct run_name name = name_run(address, number);
+		r = zvm_temporary_link(records->store, file, records->store->records, name.path);
 		if (r == 0)
 			atomic_fetch_add(&records->store->counters.records_written, 1);
 		if (r != -EEXIST)
@@ -545,12 +542,13 @@ static int save(struct zvm_records *records, const struct address *address, cons
 	zvm_autobytes struct zvm_bytes file = {0};
 	zvm_autofd int fd = -1, lock = -1;
 	struct stat st;
+	bool fresh = false;
 	int r = zvm_record_file_encode(&address->action, record, &file);
 	r = r ? r : zvm_store_begin(records->store, &fd);
 	r = r ? r : zvm_write_all(fd, file.data, file.size);
 	r = r ? r : zvm_accord_save(records->store, action, record, &lock);
-	r = r ? r : make_directories(records, address->directory);
-	r = r ? r : link_record(records, address, &fd);
+	r = r ? r : make_directories(records, address->directory, &fresh);
+	r = r ? r : link_record(records, address, fresh, &fd);
 	if (r == 0 && fstat(fd, &st) == 0)
 		zvm_store_add_usage(records->store, (int64_t)st.st_blocks * 512);
 	if (r == -ENOSPC)
