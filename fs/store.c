@@ -443,6 +443,14 @@ static bool keep_spare(struct zvm_store *store, int fd)
 	return kept;
 }
 
+static bool lacks_spares(struct zvm_store *store)
+{
+	pthread_mutex_lock(&store->lock);
+	bool lacks = store->spare_count < ZVM_SPARES_MAX;
+	pthread_mutex_unlock(&store->lock);
+	return lacks;
+}
+
 int zvm_store_begin(struct zvm_store *store, int *ret_fd)
 {
 	int fd = store->flags & ZVM_STORE_READONLY ? -EROFS : take_spare(store);
@@ -472,7 +480,7 @@ void zvm_store_recycle(struct zvm_store *store, int *fd)
 
 void zvm_store_make_spares(struct zvm_store *store)
 {
-	while (!(store->flags & ZVM_STORE_READONLY) && store->spare_count < ZVM_SPARES_MAX) {
+	while (!(store->flags & ZVM_STORE_READONLY) && lacks_spares(store)) {
 		int fd = openat(store->tmp, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 		if (fd < 0)
 			return;
