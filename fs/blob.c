@@ -81,7 +81,7 @@ int zvm_blob_known(struct zvm_blobs *blobs, const struct stat *st, struct zvm_di
 	if (!zvm_table_find(blobs->shortcuts, &id, &found))
 		return -ENOENT;
 	*ret = zvm_digest_of(found.high, found.low, found.number);
-	return 0;
+	return zvm_store_believes(blobs->store, ret) ? 0 : -ENOENT;
 }
 
 static void learn(struct zvm_blobs *blobs, const struct stat *st, const struct zvm_digest *digest)

@@ -83,7 +83,7 @@ int zvm_derived_find(struct zvm_derived *d, const char *name, const struct zvm_d
 		return -ENOENT;
 	struct zvm_digest digest = zvm_digest_of(entry.high, entry.low, entry.number);
 	if (entry.number != NO_CONTENT)
-		r = zvm_store_object(d->store, &digest, ret_fd, NULL);
+		r = zvm_store_believes(d->store, &digest) ? zvm_store_object(d->store, &digest, ret_fd, NULL) : -ENOENT;
 	memcpy(note, entry.note, ZVM_NOTE_SIZE);
 	return r;
 }

@@ -62,4 +62,11 @@ static inline const struct zvm_secret *zvm_store_secret(const struct zvm_store *
 	return store->has_secret ? &store->secret : NULL;
 }
 
+/* Is what a table says of this content to be believed? Not if it was said while there was no secret to print it with:
+ * another content may have its number by now, and nothing would show it. */
+static inline bool zvm_store_believes(const struct zvm_store *store, const struct zvm_digest *digest)
+{
+	return digest->print || !store->has_secret;
+}
+
 #endif

@@ -2,6 +2,8 @@
 #include "scratch.h"
 #include "clock.h"
 #include <zvm/blob.h>
+#include "../../fs/store_internal.h"
+#include "../../fs/table.h"
 
 #define FILE_ in_scratch("file")
 
@@ -407,6 +409,33 @@ static void the_views_contents_are_stored(void **state)
 	assert_in_range(open_descriptors(), before, before + ZVM_SPARES_MAX);
 }
 
+/* As a store holds that was used before there were prints, or while its secret could not be made. */
+static void what_was_learned_without_a_print_is_learned_again(void **state)
+{
+	static const char *const one = "tests/assets/xxh128-pair-a", *const other = "tests/assets/xxh128-pair-b";
+	struct stat st;
+	struct zvm_table *table;
+	char name[ZVM_DIGEST_TEXT];
+	(void)state;
+	let_time_pass();
+	struct zvm_digest digest = blob_of(one), found;
+	assert_int_equal(stat(one, &st), 0);
+	struct zvm_file_identity id = zvm_file_identity(&st);
+	const uint64_t value[] = {digest.high, digest.low, digest.twin};
+	assert_int_equal(zvm_shortcuts_open(store, &table), 0);
+	zvm_table_put(table, &id, value);
+	zvm_table_close(table);
+	zvm_digest_format(&digest, name);
+	assert_int_equal(unlink(in_scratch("store/objects/%.2s/%s", name, name)), 0);
+	assert_int_equal(blob_of(other).twin, 0);
+
+	assert_int_equal(known(one, &found), -ENOENT);
+	digest = blob_of(one);
+	assert_int_equal(digest.twin, 1);
+	assert_int_equal(known(one, &found), 0);
+	assert_true(zvm_digest_equal(&digest, &found));
+}
+
 #define WITH_BLOBS(test) cmocka_unit_test_setup_teardown(test, open_all, close_all)
 
 int main(void)
@@ -431,6 +460,7 @@ int main(void)
 	        WITH_BLOBS(a_quick_look_does_not_read_much),
 	        WITH_BLOBS(a_quick_look_tells_twins_apart),
 	        WITH_BLOBS(the_views_contents_are_stored),
+	        WITH_BLOBS(what_was_learned_without_a_print_is_learned_again),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
