@@ -15,6 +15,7 @@
 #include <zvm/command.h>
 #include <zvm/engine.h>
 #include "content.h"
+#include "plain.h"
 #include "verify.h"
 
 #define SCRIPTS_MAX 64
@@ -271,15 +272,6 @@ static int give(const struct zvm_result *result)
 	return r ? zvm_complain(EXIT_TROUBLE, "run", "cannot write the result: %s", strerror(-r)) : status;
 }
 
-/* A guest that has taken its monitor over writes these lines: nothing of them may reach a terminal as it is. */
-static void write_trace(void *context, const char *line, size_t length)
-{
-	FILE *to = context;
-	for (size_t i = 0; i < length; i++)
-		putc(line[i] < ' ' || line[i] > '~' ? '?' : line[i], to);
-	putc('\n', to);
-}
-
 static void print_stats(struct zvm_engine *engine)
 {
 	zvm_autofree char *text = NULL;
@@ -299,7 +291,7 @@ static int run_with(const struct options *o, struct zvm_store *store, struct zvm
 	        .scripts = o->scripts,
 	        .max_jobs = 1,
 	        .no_cache = o->no_cache,
-	        .trace = o->trace ? write_trace : NULL,
+	        .trace = o->trace ? zvm_plain_trace : NULL,
 	        .trace_context = o->trace,
 	};
 	int r = zvm_engine_open(&options, &engine);

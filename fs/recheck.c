@@ -8,6 +8,7 @@
 #include <zvm/blob.h>
 #include <zvm/cleanup.h>
 #include "content.h"
+#include "plain.h"
 
 /* --- verdicts --- */
 
@@ -91,15 +92,6 @@ static void free_rerun(struct zvm_store *store, struct zvm_rerun *run)
 	zvm_store_recycle(store, &run->trace_fd);
 }
 
-/* A guest that has taken its monitor over writes these lines: nothing of them may reach a terminal as it is. */
-static void write_trace(void *context, const char *line, size_t length)
-{
-	FILE *to = context;
-	for (size_t i = 0; i < length; i++)
-		putc(line[i] < ' ' || line[i] > '~' ? '?' : line[i], to);
-	putc('\n', to);
-}
-
 static int run_box(const struct zvm_rechecker *rechecker, const struct zvm_action *action, const struct material *m,
                    FILE *trace, struct zvm_rerun *run)
 {
@@ -118,7 +110,7 @@ static int run_box(const struct zvm_rechecker *rechecker, const struct zvm_actio
 	        .stdout_fd = run->out_fd,
 	        .stderr_fd = run->err_fd,
 	        .cancel_fd = rechecker->cancel_fd,
-	        .trace = trace ? write_trace : NULL,
+	        .trace = trace ? zvm_plain_trace : NULL,
 	        .trace_context = trace,
 	};
 	int r = zvm_action_seed(action, request.seed);

@@ -25,8 +25,8 @@ struct zvm_rechecker {
 
 enum zvm_verdict {
 	ZVM_VERDICT_SAME,
-	ZVM_VERDICT_DIFFERS, /* text: lines that say how */
-	ZVM_VERDICT_CANNOT,  /* text: why it cannot be told, one line without its newline */
+	ZVM_VERDICT_DIFFERS, /* text: lines that say how, fit for a terminal */
+	ZVM_VERDICT_CANNOT,  /* text: why it cannot be told; may hold a path of a guest's choice */
 	ZVM_VERDICT_CANCELLED,
 };
 

@@ -6,6 +6,7 @@
 #include <time.h>
 #include "compare.h"
 #include "content.h"
+#include "plain.h"
 #include "recheck_internal.h"
 
 /* --- what differs --- */
@@ -84,10 +85,12 @@ static int compare_questions(const struct zvm_comparison *c, FILE *out)
 	bool is_new;
 	const char *path = zvm_replay_compare(c->replay, c->again->outcome.dependencies,
 	                                      c->again->outcome.dependency_count, &is_new);
-	if (path)
-		fprintf(out, "  what it asked for:\n    only %s asked for %s\n",
-		        is_new ? "the new run" : "the stored run", path);
-	return path != NULL;
+	if (!path)
+		return 0;
+	fprintf(out, "  what it asked for:\n    only %s asked for ", is_new ? "the new run" : "the stored run");
+	zvm_plain_string(path, out);
+	putc('\n', out);
+	return 1;
 }
 
 int zvm_recheck_compare(const struct zvm_comparison *c, FILE *out)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 #include <zvm/cleanup.h>
 #include <zvm/command.h>
+#include "plain.h"
 #include "record_file.h"
 #include "store_internal.h"
 #include "survey.h"
@@ -77,20 +78,13 @@ static void show_progress(struct zvm_sweep *sweep)
 	sweep->shown_ns = now_ns();
 }
 
-/* Arguments are bytes of anybody's choice: nothing of them may reach a terminal as it is. */
-static void print_word(const char *word)
-{
-	for (; *word; word++)
-		putchar(*word < ' ' || *word > '~' ? '?' : *word);
-}
-
 static void print_action(const struct zvm_action *action, const struct item *item)
 {
 	char address[ZVM_DIGEST_TEXT];
-	print_word(action->script);
+	zvm_plain_string(action->script, stdout);
 	for (const char *const *word = action->arguments; *word; word++) {
 		putchar(' ');
-		print_word(*word);
+		zvm_plain_string(*word, stdout);
 	}
 	zvm_digest_format(&item->address, address);
 	printf(" (run %s/%lu): ", address, item->number);
@@ -107,10 +101,13 @@ static void report(struct zvm_sweep *sweep, const struct zvm_action *action, con
 	if (recheck->verdict == ZVM_VERDICT_DIFFERS || recheck->verdict == ZVM_VERDICT_CANNOT) {
 		hide_progress(sweep);
 		print_action(action, item);
-		if (recheck->verdict == ZVM_VERDICT_DIFFERS)
+		if (recheck->verdict == ZVM_VERDICT_DIFFERS) {
 			printf("differs\n%s", recheck->text);
-		else
-			printf("cannot be verified (%s)\n", recheck->text);
+		} else {
+			printf("cannot be verified (");
+			zvm_plain_string(recheck->text, stdout);
+			printf(")\n");
+		}
 		fflush(stdout);
 	}
 	show_progress(sweep);
@@ -122,7 +119,7 @@ void zvm_sweep_cannot(struct zvm_sweep *sweep, const char *name, const char *why
 	pthread_mutex_lock(&sweep->lock);
 	hide_progress(sweep);
 	sweep->counts.cannot++;
-	print_word(name);
+	zvm_plain_string(name, stdout);
 	printf(": cannot be verified (%s)\n", why);
 	pthread_mutex_unlock(&sweep->lock);
 }

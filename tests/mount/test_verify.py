@@ -164,6 +164,25 @@ def a_run_that_went_otherwise():
 
 
 @test
+def what_a_terminal_would_obey():
+    """of names, arguments and paths that a guest has chosen, no control character is printed"""
+    with World() as m:
+        m.script("asks.py", "#!/usr/bin/python3\nimport os\nos.path.exists('/script/a\\033[31m\\nb')\nprint(open('/script/c\\033[2J').read())\n")
+        (m.scripts / "c\033[2J").write_text("a module that is no longer kept\n")
+        m.read("run/asks.py \033[7m/x")
+        record = m.record("run/asks.py \033[7m/x")
+        digest = next(d["digest"] for d in json.loads(m.read("info/asks.py \033[7m/x"))["dependencies"] if "c\033" in d["path"] and d["kind"] == "file")
+        path = m.store / "objects" / digest[:2] / digest
+        path.rename(m.root / "aside")
+        result = m.verify()
+        assert counts(result) == (0, 0, 1) and b"(/script/c?[2J is no longer kept)" in result.stdout and b"\033" not in result.stdout, result
+        (m.root / "aside").rename(path)
+        forge(record, b"/script/a\033[31m", b"/script/A\033[31m")
+        result = m.verify()
+        assert counts(result) == (0, 1, 0) and b"only the new run asked for /script/a?[31m?b\n" in result.stdout and b"\033" not in result.stdout, result
+
+
+@test
 def what_cannot_be_verified():
     """a result whose input, script, module or output is no longer kept, or that another version computed, cannot be verified: it is counted, and no failure"""
     with World() as m:

@@ -1,0 +1,20 @@
+/* See plain.h. */
+#include "plain.h"
+#include <string.h>
+
+void zvm_plain_put(const char *text, size_t length, FILE *to)
+{
+	for (size_t i = 0; i < length; i++)
+		putc(text[i] < ' ' || text[i] > '~' ? '?' : text[i], to);
+}
+
+void zvm_plain_string(const char *text, FILE *to)
+{
+	zvm_plain_put(text, strlen(text), to);
+}
+
+void zvm_plain_trace(void *context, const char *line, size_t length)
+{
+	zvm_plain_put(line, length, context);
+	putc('\n', context);
+}
