@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <zvm/cleanup.h>
 #include <zvm/command.h>
 #include <zvm/engine.h>
+#include "await.h"
 #include "content.h"
 #include "plain.h"
 #include "verify.h"
@@ -181,43 +181,10 @@ static int take_input(struct zvm_store *store, int *ret)
 	return r;
 }
 
-/* --- waiting --- */
-
-struct wait {
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	struct zvm_result *result;
-	bool answered;
-};
-
-static void answered(void *context, struct zvm_result *result)
-{
-	struct wait *wait = context;
-	pthread_mutex_lock(&wait->lock);
-	wait->result = result;
-	wait->answered = true;
-	pthread_cond_signal(&wait->done);
-	pthread_mutex_unlock(&wait->lock);
-}
-
 /* The box dies with us: the launcher reads the end of its socket and kills it. */
 static void on_signal(int number)
 {
 	_exit(128 + number);
-}
-
-static struct zvm_result *compute(struct zvm_engine *engine, const struct zvm_spec *spec, int input)
-{
-	struct wait wait = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
-	struct zvm_target target = {.spec = spec, .input_name = "", .input_fd = input};
-	struct zvm_ticket *ticket;
-	if (zvm_engine_request(engine, &target, answered, &wait, &ticket))
-		return NULL;
-	pthread_mutex_lock(&wait.lock);
-	while (!wait.answered)
-		pthread_cond_wait(&wait.done, &wait.lock);
-	pthread_mutex_unlock(&wait.lock);
-	return wait.result;
 }
 
 /* --- the answer --- */
@@ -297,10 +264,12 @@ static int run_with(const struct options *o, struct zvm_store *store, struct zvm
 	int r = zvm_engine_open(&options, &engine);
 	if (r)
 		return zvm_complain(EXIT_TROUBLE, "run", "cannot start: %s", strerror(-r));
+	struct zvm_result *result = NULL;
+	struct zvm_target target = {.spec = spec, .input_name = ""};
 	r = take_input(store, &input);
-	struct zvm_result *result = r ? NULL : compute(engine, spec, input);
-	int status =
-	        result ? give(result) : zvm_complain(EXIT_TROUBLE, "run", "cannot run it: %s", strerror(r ? -r : EIO));
+	target.input_fd = input;
+	r = r ? r : zvm_await(engine, &target, NULL, &result);
+	int status = r ? zvm_complain(EXIT_TROUBLE, "run", "cannot run it: %s", strerror(-r)) : give(result);
 	zvm_result_unref(result);
 	if (o->stats)
 		print_stats(engine);

@@ -5,7 +5,6 @@
 #include <fts.h>
 #include <glob.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 #include <zvm/cleanup.h>
 #include <zvm/engine.h>
+#include "await.h"
 #include "content.h"
 
 /* --- what to compute --- */
@@ -143,45 +143,12 @@ int zvm_warm_mounted(struct zvm_warm *warm)
 
 /* --- into a directory --- */
 
-struct wait {
-	pthread_mutex_t lock;
-	pthread_cond_t done;
-	struct zvm_result *result;
-	bool answered;
-};
-
-static void answered(void *context, struct zvm_result *result)
+/* -EINTR: it is to end. What is under way then, the engine kills when it closes. */
+static int compute(struct zvm_warm *warm, const char *name, int input, bool *ret_hit, struct zvm_result **ret)
 {
-	struct wait *wait = context;
-	pthread_mutex_lock(&wait->lock);
-	wait->result = result;
-	wait->answered = true;
-	pthread_cond_signal(&wait->done);
-	pthread_mutex_unlock(&wait->lock);
-}
-
-/* Waits also for what is to be ended: the engine kills it when it closes, and answers. */
-static struct zvm_result *compute(struct zvm_warm *warm, const char *name, int input, bool *ret_hit)
-{
-	struct wait wait = {.lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 	struct zvm_target target = {.spec = warm->spec, .input_name = name, .input_fd = input};
-	struct zvm_ticket *ticket;
-	*ret_hit = zvm_engine_try(warm->engine, &target, &wait.result) == 0;
-	if (*ret_hit)
-		return wait.result;
-	if (zvm_engine_request(warm->engine, &target, answered, &wait, &ticket))
-		return NULL;
-	pthread_mutex_lock(&wait.lock);
-	while (!wait.answered) {
-		struct timespec until;
-		clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_sec++;
-		pthread_cond_timedwait(&wait.done, &wait.lock, &until);
-		if (zvm_crew_ending() && !wait.answered && ticket && zvm_engine_abandon(warm->engine, ticket))
-			break;
-	}
-	pthread_mutex_unlock(&wait.lock);
-	return wait.result;
+	*ret_hit = zvm_engine_try(warm->engine, &target, ret) == 0;
+	return *ret_hit ? 0 : zvm_await(warm->engine, &target, zvm_crew_ending, ret);
 }
 
 static int write_file(int directory, const char *name, const struct zvm_result *result)
@@ -221,15 +188,16 @@ static enum zvm_crew_outcome make_one(void *context, size_t number)
 	struct zvm_warm *warm = context;
 	const char *path = warm->list.paths[number];
 	struct stat st;
-	bool hit = false;
+	struct zvm_result *result;
+	bool hit;
 	zvm_autofd int input = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (input < 0 || fstat(input, &st) < 0)
 		return failed(path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return failed(path, "it is no regular file");
-	struct zvm_result *result = compute(warm, path, input, &hit);
-	if (!result)
-		return zvm_crew_ending() ? ZVM_CREW_LEFT : failed(path, "it could not be computed");
+	int r = compute(warm, path, input, &hit, &result);
+	if (r)
+		return r == -EINTR ? ZVM_CREW_LEFT : failed(path, strerror(-r));
 	enum zvm_crew_outcome outcome = deliver(warm, path, result);
 	if (hit)
 		count_saved(warm, result->wall_us);
