@@ -79,6 +79,16 @@ int zvm_compare_quote(int fd, uint64_t at, char *to, size_t room)
 	return 0;
 }
 
+int zvm_compare_streams(int a, int b, struct zvm_compare_parting *ret)
+{
+	int r = zvm_compare_files(a, b, &ret->at);
+	if (r <= 0)
+		return r;
+	r = zvm_compare_quote(a, ret->at, ret->a, sizeof ret->a);
+	r = r ? r : zvm_compare_quote(b, ret->at, ret->b, sizeof ret->b);
+	return r ? r : 1;
+}
+
 /* --- lines of a trace --- */
 
 struct reader {
@@ -135,4 +145,15 @@ int zvm_compare_find_line(int fd, uint64_t at, struct zvm_compare_line *ret)
 		calls = end ? 0 : calls + 1;
 		ret->stage += end;
 	}
+}
+
+int zvm_compare_traces(int a, int b, struct zvm_compare_line ret[2])
+{
+	uint64_t at;
+	int r = zvm_compare_files(a, b, &at);
+	if (r <= 0)
+		return r;
+	r = zvm_compare_find_line(a, at, &ret[0]);
+	r = r ? r : zvm_compare_find_line(b, at, &ret[1]);
+	return r ? r : 1;
 }

@@ -11,6 +11,15 @@
 /* 0: the same; 1: they part at *ret_at, where one may have ended; or -errno. */
 int zvm_compare_files(int a, int b, uint64_t *ret_at);
 
+/* Where two files part, for a person. */
+struct zvm_compare_parting {
+	uint64_t at;
+	char a[400], b[400]; /* zvm_compare_quote */
+};
+
+/* As zvm_compare_files; if 1, *ret is set. */
+int zvm_compare_streams(int a, int b, struct zvm_compare_parting *ret);
+
 /* What stands around that byte, quoted as in C; "end of file" if there is nothing any more. Never longer than the room.
  */
 int zvm_compare_quote(int fd, uint64_t at, char *to, size_t room);
@@ -23,5 +32,8 @@ struct zvm_compare_line {
 };
 
 int zvm_compare_find_line(int fd, uint64_t at, struct zvm_compare_line *ret);
+
+/* As zvm_compare_files, of two traces; if 1, ret has the line of each in which they part. */
+int zvm_compare_traces(int a, int b, struct zvm_compare_line ret[2]);
 
 #endif

@@ -13,17 +13,11 @@
 
 static int compare_stream(const char *name, int stored, int again, FILE *out)
 {
-	uint64_t at;
-	char was[400], is[400];
-	int r = zvm_compare_files(stored, again, &at);
-	if (r <= 0)
-		return r;
-	r = zvm_compare_quote(stored, at, was, sizeof was);
-	r = r ? r : zvm_compare_quote(again, at, is, sizeof is);
-	if (r)
-		return r;
-	fprintf(out, "  %s, at byte %" PRIu64 ":\n    stored: %s\n    again:  %s\n", name, at, was, is);
-	return 1;
+	struct zvm_compare_parting p;
+	int r = zvm_compare_streams(stored, again, &p);
+	if (r == 1)
+		fprintf(out, "  %s, at byte %" PRIu64 ":\n    stored: %s\n    again:  %s\n", name, p.at, p.a, p.b);
+	return r;
 }
 
 static void describe_end(enum zvm_box_end end, int status, int signal, char *to, size_t room)
@@ -179,9 +173,8 @@ static void print_line(FILE *out, const char *which, const struct zvm_compare_li
 
 int zvm_recheck_print_traces(const struct zvm_rerun *one, const struct zvm_rerun *two, FILE *out)
 {
-	uint64_t at;
-	struct zvm_compare_line a, b;
-	int differs = zvm_compare_files(one->trace_fd, two->trace_fd, &at);
+	struct zvm_compare_line lines[2];
+	int differs = zvm_compare_traces(one->trace_fd, two->trace_fd, lines);
 	if (differs < 0)
 		return differs;
 	if (!differs) {
@@ -191,13 +184,9 @@ int zvm_recheck_print_traces(const struct zvm_rerun *one, const struct zvm_rerun
 		        one->outcome.system_calls);
 		return 0;
 	}
-	int r = zvm_compare_find_line(one->trace_fd, at, &a);
-	r = r ? r : zvm_compare_find_line(two->trace_fd, at, &b);
-	if (r)
-		return r;
 	fprintf(out, "  two more runs part from each other in system call %" PRIu64 ":\n",
-	        a.number ? a.number : b.number);
-	print_line(out, "one", &a);
-	print_line(out, "two", &b);
+	        lines[0].number ? lines[0].number : lines[1].number);
+	print_line(out, "one", &lines[0]);
+	print_line(out, "two", &lines[1]);
 	return 0;
 }

@@ -214,18 +214,13 @@ static void close_outcome(struct outcome *o)
 
 static int compare_stream(const char *name, unsigned run, int first, int other)
 {
-	uint64_t at;
-	char a[400], b[400];
-	int r = zvm_compare_files(first, other, &at);
-	if (r <= 0)
-		return r;
-	r = zvm_compare_quote(first, at, a, sizeof a);
-	r = r ? r : zvm_compare_quote(other, at, b, sizeof b);
-	if (r)
-		return r;
-	fprintf(stderr, "zvm run: run %u differs from run 1 in %s, at byte %llu:\n    run 1: %s\n    run %u: %s\n", run,
-	        name, (unsigned long long)at, a, run, b);
-	return 1;
+	struct zvm_compare_parting p;
+	int r = zvm_compare_streams(first, other, &p);
+	if (r == 1)
+		fprintf(stderr,
+		        "zvm run: run %u differs from run 1 in %s, at byte %llu:\n    run 1: %s\n    run %u: %s\n", run,
+		        name, (unsigned long long)p.at, p.a, run, p.b);
+	return r;
 }
 
 static void print_line(unsigned run, const struct zvm_compare_line *line)
@@ -235,23 +230,18 @@ static void print_line(unsigned run, const struct zvm_compare_line *line)
 
 static int compare_traces(unsigned run, int first, int other)
 {
-	uint64_t at;
-	struct zvm_compare_line a, b;
-	int r = zvm_compare_files(first, other, &at);
+	struct zvm_compare_line lines[2];
+	int r = zvm_compare_traces(first, other, lines);
 	if (r <= 0)
 		return r;
-	r = zvm_compare_find_line(first, at, &a);
-	r = r ? r : zvm_compare_find_line(other, at, &b);
-	if (r)
-		return r;
-	const struct zvm_compare_line *which = a.number ? &a : &b;
+	const struct zvm_compare_line *which = &lines[lines[0].number ? 0 : 1];
 	fprintf(stderr, "zvm run: run %u differs from run 1 in ", run);
 	if (which->number)
 		fprintf(stderr, "system call %llu of stage %u:\n", (unsigned long long)which->number, which->stage);
 	else
 		fprintf(stderr, "how stage %u ended:\n", which->stage);
-	print_line(1, &a);
-	print_line(run, &b);
+	print_line(1, &lines[0]);
+	print_line(run, &lines[1]);
 	return 1;
 }
 
