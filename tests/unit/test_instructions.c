@@ -2,65 +2,17 @@
  * The instructions that tell machines apart, in real boxes: on a processor that traps cpuid, and on one that cannot,
  * where prepared images are all there is. The guest is tests/box/instructions.c, dynamic and static.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <zvm/blob.h>
-#include <zvm/box.h>
-#include <zvm/cleanup.h>
+#include "boxes.h"
 
 #define OUTPUT_MAX 65536
 
-enum { TRAPPING, NATIVE, LAUNCHERS };
+enum { TRAPPING, NATIVE };
 
-static struct zvm_launcher *launchers[LAUNCHERS];
-static struct zvm_store *store;
-static struct zvm_blobs *blobs;
-static char guests[4096], directory[] = "/tmp/zvm-instructions-XXXXXX";
-
-/* Before the store, so that no launcher holds a descriptor of it. */
 static int set_up(void **state)
 {
-	(void)state;
-	char path[64], *reason = NULL;
-	const char *build = getenv("ZVM_BUILD");
-	for (int i = 0; i < LAUNCHERS; i++)
-		if (zvm_launcher_start(&(struct zvm_launcher_options){.pool = 1, .native_cpuid = i == NATIVE},
-		                       &launchers[i]))
-			return -1;
-	snprintf(guests, sizeof guests, "%s/box", build ? build : "build");
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof path, "%s/store", directory);
-	int r = zvm_store_open(path, ZVM_STORE_CREATE, &store, &reason);
-	free(reason);
-	return r ? r : zvm_blobs_open(store, &blobs);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	char command[80];
-	zvm_blobs_close(blobs);
-	zvm_store_close(store);
-	for (int i = 0; i < LAUNCHERS; i++)
-		zvm_launcher_stop(launchers[i]);
-	snprintf(command, sizeof command, "rm -rf '%s'", directory);
-	return system(command);
-}
-
-static int empty_output(void)
-{
-	int fd = -1;
-	assert_int_equal(zvm_store_begin(store, &fd), 0);
-	return fd;
+	static const struct zvm_launcher_options options[LAUNCHERS] = {
+	        [TRAPPING] = {.pool = 1}, [NATIVE] = {.pool = 1, .native_cpuid = true}};
+	return open_boxes(state, options);
 }
 
 struct result {
@@ -68,51 +20,25 @@ struct result {
 	char text[OUTPUT_MAX];
 };
 
-/* A guest of tests/box by its name, or a program of the host by its path. */
 static void run_with(int launcher, const char *guest, const char *const *arguments, struct result *ret)
 {
 	static const char *const environment[] = {"PATH=/usr/bin:/bin", NULL};
-	bool host = *guest == '/';
-	struct zvm_contents contents = zvm_blobs_contents(blobs);
-	struct zvm_view *view;
-	struct zvm_digest digest;
-	char path[4200], script[256];
-	uint64_t size;
-	zvm_autofd int script_fd = -1, in = open("/dev/null", O_RDONLY | O_CLOEXEC), out = empty_output(),
-	               err = empty_output();
-	snprintf(path, sizeof path, host ? "%s%s" : "%s/%s", host ? "" : guests, guest);
-	snprintf(script, sizeof script, "%s%s", host ? "" : "/script/", guest);
-	zvm_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
-	assert_int_equal(zvm_blob_of_file(blobs, fd, &digest, &size, &script_fd), 0);
-	assert_int_equal(zvm_view_open(host ? NULL : guests, &view), 0);
-	if (!host)
-		assert_int_equal(zvm_view_pin(view, guest, 0755, size, &digest, script_fd), 0);
 	struct zvm_box_request request = {
-	        .view = view,
-	        .contents = &contents,
-	        .script = script,
-	        .script_fd = script_fd,
-	        .script_digest = digest,
 	        .arguments = arguments,
 	        .environment = environment,
-	        .seed = {1, 2, 3},
 	        .limits = {.memory_bytes = 256u << 20, .output_bytes = OUTPUT_MAX - 1, .wall_ms = 60000},
-	        .stdin_fd = in,
-	        .stdout_fd = out,
-	        .stderr_fd = err,
-	        .cancel_fd = -1,
 	};
-	assert_int_equal(zvm_box_run(launchers[launcher], &request, &ret->outcome), 0);
-	ssize_t n = pread(out, ret->text, sizeof ret->text - 1, 0);
+	run_guest(launcher, guest, "/dev/null", &request, &ret->outcome);
+	ssize_t n = pread(request.stdout_fd, ret->text, sizeof ret->text - 1, 0);
 	assert_true(n >= 0);
 	ret->text[n] = 0;
+	close(request.stdout_fd);
+	close(request.stderr_fd);
 	if (ret->outcome.end != ZVM_END_EXIT || ret->outcome.exit_status)
 		fail_msg("%s %s: end %d, status %d: %s", guest, arguments[0], ret->outcome.end,
 		         ret->outcome.exit_status, ret->outcome.message ? ret->outcome.message : "");
 	if (!n)
 		fail_msg("%s %s printed nothing", guest, arguments[0]);
-	zvm_view_close(view);
 }
 
 static void run(int launcher, const char *guest, const char *aspect, struct result *ret)
@@ -345,5 +271,5 @@ int main(void)
 	        cmocka_unit_test(code_that_a_guest_makes_is_said_not_to_be_vetted),
 	        cmocka_unit_test(unproven_places_are_named),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, close_boxes);
 }

@@ -3,67 +3,18 @@
  * each call traps, and everything that can be seen of the two runs must be the same: output, end, each call with its
  * arguments, its answer and the virtual time.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-#include <zvm/blob.h>
-#include <zvm/box.h>
+#include "boxes.h"
 #include <zvm/bytes.h>
-#include <zvm/cleanup.h>
 
 #define OUTPUT_MAX (1u << 20)
 
 enum { JUMPING, TRAPPING, WAYS };
 
-static struct zvm_launcher *launchers[WAYS];
-static struct zvm_store *store;
-static struct zvm_blobs *blobs;
-static char guests[4096], directory[] = "/tmp/zvm-jumps-XXXXXX";
-
-/* Before the store, so that no launcher holds a descriptor of it. */
 static int set_up(void **state)
 {
-	(void)state;
-	char path[64], *reason = NULL;
-	const char *build = getenv("ZVM_BUILD");
-	for (int i = 0; i < WAYS; i++)
-		if (zvm_launcher_start(&(struct zvm_launcher_options){.pool = 1, .no_jumps = i == TRAPPING},
-		                       &launchers[i]))
-			return -1;
-	snprintf(guests, sizeof guests, "%s/box", build ? build : "build");
-	if (!mkdtemp(directory))
-		return -1;
-	snprintf(path, sizeof path, "%s/store", directory);
-	int r = zvm_store_open(path, ZVM_STORE_CREATE, &store, &reason);
-	free(reason);
-	return r ? r : zvm_blobs_open(store, &blobs);
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	char command[80];
-	zvm_blobs_close(blobs);
-	zvm_store_close(store);
-	for (int i = 0; i < WAYS; i++)
-		zvm_launcher_stop(launchers[i]);
-	snprintf(command, sizeof command, "rm -rf '%s'", directory);
-	return system(command);
-}
-
-static int empty_output(void)
-{
-	int fd = -1;
-	assert_int_equal(zvm_store_begin(store, &fd), 0);
-	return fd;
+	static const struct zvm_launcher_options options[LAUNCHERS] = {
+	        [JUMPING] = {.pool = 1}, [TRAPPING] = {.pool = 1, .no_jumps = true}};
+	return open_boxes(state, options);
 }
 
 struct result {
@@ -79,60 +30,22 @@ static void add_line(void *context, const char *line, size_t length)
 	zvm_bytes_append(trace, "\n", 1);
 }
 
-static char *text_of(int fd)
-{
-	char *text = malloc(OUTPUT_MAX + 1);
-	assert_non_null(text);
-	ssize_t n = pread(fd, text, OUTPUT_MAX, 0);
-	assert_true(n >= 0);
-	text[n] = 0;
-	return text;
-}
-
-/* A guest of tests/box by its name, or a program of the host by its path. */
 static void run(int way, const char *guest, const char *const *arguments, const char *input, struct result *ret)
 {
 	static const char *const environment[] = {"PATH=/usr/bin:/bin", "HOME=/home/zvm", "LANG=C.UTF-8", NULL};
-	bool host = *guest == '/';
-	struct zvm_contents contents = zvm_blobs_contents(blobs);
-	struct zvm_view *view;
-	struct zvm_digest digest;
-	char path[4200], script[256];
-	uint64_t size;
-	zvm_autofd int script_fd = -1, in = open(input, O_RDONLY | O_CLOEXEC), out = empty_output(),
-	               err = empty_output();
-	snprintf(path, sizeof path, host ? "%s%s" : "%s/%s", host ? "" : guests, guest);
-	snprintf(script, sizeof script, "%s%s", host ? "" : "/script/", guest);
-	zvm_autofd int fd = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(fd >= 0 && in >= 0);
-	assert_int_equal(zvm_blob_of_file(blobs, fd, &digest, &size, &script_fd), 0);
-	assert_int_equal(zvm_view_open(host ? NULL : guests, &view), 0);
-	if (!host)
-		assert_int_equal(zvm_view_pin(view, guest, 0755, size, &digest, script_fd), 0);
-	*ret = (struct result){0};
 	struct zvm_box_request request = {
-	        .view = view,
-	        .contents = &contents,
-	        .script = script,
-	        .script_fd = script_fd,
-	        .script_digest = digest,
 	        .arguments = arguments,
 	        .environment = environment,
-	        .seed = {1, 2, 3},
 	        .limits = {.memory_bytes = 4096ull << 20, .output_bytes = OUTPUT_MAX - 1, .wall_ms = 60000},
-	        .stdin_fd = in,
-	        .stdout_fd = out,
-	        .stderr_fd = err,
-	        .cancel_fd = -1,
 	        .trace = add_line,
 	        .trace_context = &ret->trace,
 	};
-	assert_int_equal(zvm_box_run(launchers[way], &request, &ret->outcome), 0);
+	*ret = (struct result){0};
+	run_guest(way, guest, input, &request, &ret->outcome);
 	zvm_bytes_append(&ret->trace, "", 1);
 	assert_int_equal(ret->trace.error, 0);
-	ret->text[0] = text_of(out);
-	ret->text[1] = text_of(err);
-	zvm_view_close(view);
+	ret->text[0] = take_output(&request.stdout_fd);
+	ret->text[1] = take_output(&request.stderr_fd);
 }
 
 static void free_result(struct result *r)
@@ -345,5 +258,5 @@ int main(void)
 	        cmocka_unit_test(undoing_a_jump_gives_the_text),
 	        cmocka_unit_test(programs_are_the_same_both_ways),
 	};
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, close_boxes);
 }
