@@ -16,13 +16,11 @@
  */
 #include <errno.h>
 #include <fnmatch.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 #include "bench.h"
 
@@ -31,42 +29,6 @@
 #define STOPPED 130
 
 static struct group *const groups[] = {&programs, &first_runs, &bulk, &opens, &memory, NULL};
-
-static volatile sig_atomic_t signalled;
-
-bool stopped(void)
-{
-	return signalled;
-}
-
-int complain(int error, const char *name, const char *what)
-{
-	if (signalled)
-		return -EINTR;
-	error = error ? error : -EIO;
-	fprintf(stderr, "bench: %s: %s (%s)\n", name, what, strerror(-error));
-	return error;
-}
-
-void progress(const char *what, unsigned done, unsigned of)
-{
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, "\r\033[K%s %u of %u ", what, done, of);
-}
-
-int wait_for_stat_trust(void)
-{
-	struct timespec left = {.tv_sec = STAT_IS_TRUSTED_AFTER};
-	nanosleep(&left, NULL);
-	return signalled ? -EINTR : 0;
-}
-
-double now(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
 
 /* --- which rows --- */
 
@@ -88,21 +50,6 @@ static bool choose(const char *pattern)
 }
 
 /* --- around it --- */
-
-static void on_signal(int number)
-{
-	(void)number;
-	signalled = 1;
-}
-
-static void catch_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: what waits shall come back */
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	sigaction(SIGHUP, &action, NULL);
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
-}
 
 static int make_fast(struct bench *b)
 {
@@ -157,7 +104,7 @@ static int measure(struct bench *b)
 	if (isatty(STDERR_FILENO))
 		fprintf(stderr, "\r\033[K");
 	take_down(b);
-	return signalled ? -EINTR : r;
+	return stopped() ? -EINTR : r;
 }
 
 static void free_rows(void)
@@ -200,7 +147,8 @@ int main(int argc, char **argv)
 	b.zvm = zvm;
 	snprintf(b.workloads, sizeof b.workloads, "%s/workloads", b.built);
 	report_name_machine(&b);
-	catch_signals();
+	stop_on_signals();
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	int r = measure(&b);
 	if (r == 0)
 		report_table(&b, groups);

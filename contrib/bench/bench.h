@@ -74,8 +74,10 @@ struct group {
 
 extern struct group programs, first_runs, bulk, opens, memory;
 
-/* --- bench.c --- */
+/* --- ground.c: needs none of the others --- */
 
+/* From now on SIGINT, SIGTERM and SIGHUP set what stopped() tells, and interrupt what waits. */
+void stop_on_signals(void);
 /* A signal wants the end: what is under way returns -EINTR, everything is taken down. */
 bool stopped(void);
 /* Says it, unless it comes of a signal. Returns `error`, or -EIO if that is 0. */
@@ -83,6 +85,7 @@ int complain(int error, const char *name, const char *what);
 /* On a terminal, how far it is. */
 void progress(const char *what, unsigned done, unsigned of);
 int wait_for_stat_trust(void);
+/* Since some moment of the past. */
 double now(void);
 
 /* --- series.c --- */
