@@ -96,6 +96,11 @@ READY := $(shell pkg-config --exists $(PACKAGES) cmocka 2>/dev/null && \
 	printf '\043include <Zydis/Zydis.h>\n\043include <uthash.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && \
 	{ for p in $(PROGRAMS); do command -v $$p >/dev/null || exit 1; done; } && echo yes)
 
+# With -n nothing has been installed, and what comes behind it is shown all the same.
+ifeq ($(INSTALLED)$(findstring n,$(filter-out --%,$(firstword -$(MAKEFLAGS)))),1n)
+READY := yes
+endif
+
 all: $(BUILD)/zvm
 
 ifneq ($(READY),yes)
@@ -253,7 +258,7 @@ install: $(BUILD)/zvm man
 	install -m 755 $(wildcard contrib/scripts/*) $(DESTDIR)$(EXAMPLES)
 
 deb: $(BUILD)/zvm man
-	+BUILD=$(BUILD) contrib/debian/build
+	MAKEFLAGS= BUILD=$(BUILD) contrib/debian/build
 
 endif
 
