@@ -87,7 +87,7 @@ BENCH_PROGRAMS = $(DEMO_PROGRAMS) perl lua5.4 sqlite3 busybox bwrap
 CHECK_PROGRAMS = $(DEMO_PROGRAMS) clang clang-format getfattr xxhsum mawk perl lua5.4 sqlite3 bc openssl busybox xz ps lscpu hostname setpriv prlimit \
 	ascii2uni brotli bzip2 cjpeg cmark colordiff compress cpio cwebp datamash dc diffstat dos2unix figlet file g++ gifsicle html2text indent \
 	lz4 lzip m4 markdown nasm patch pdftotext pnmtopng qrencode recode rhash tclsh8.6 tidy troff w3m xmllint xmlstarlet xsltproc xxd zstd \
-	curl git less parallel rsync unzip zip dpkg-shlibdeps fish lintian zsh
+	curl ed flex git less parallel rsync unzip vim.tiny zip dpkg-shlibdeps fish lintian zsh col column hexdump /usr/games/cowsay
 NEEDS = $(filter demo bench deb,$(MAKECMDGOALS)) $(if $(filter check asan asan-build fuzz fuzzers unit-tests guests,$(MAKECMDGOALS))$(findstring clang,$(CC)),check)
 PROGRAMS = $(if $(filter deb,$(MAKECMDGOALS)),dpkg-shlibdeps) $(if $(filter demo,$(MAKECMDGOALS)),$(DEMO_PROGRAMS)) $(if $(filter bench,$(MAKECMDGOALS)),$(BENCH_PROGRAMS)) $(if $(filter check asan fuzz fuzzers,$(MAKECMDGOALS)),$(CHECK_PROGRAMS))
 
