@@ -251,17 +251,33 @@ static int take(struct reservoir *r, const struct zvm_digest *address, unsigned 
 	return cancelled(r->sweep) ? -EINTR : 0;
 }
 
-static int take_action(void *context, const struct zvm_surveyed *found)
+static int take_runs(struct reservoir *r, const struct zvm_digest *address, DIR *dir)
 {
 	unsigned long number;
-	int r = 0;
-	int fd = found->ours ? openat(found->shelf, found->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir)
+	for (;;) {
+		errno = 0;
+		struct dirent *d = readdir(dir);
+		if (!d)
+			return -errno;
+		int error = zvm_record_file_number(d->d_name, &number) ? take(r, address, number) : 0;
+		if (error)
+			return error;
+	}
+}
+
+/* What is not ours, or has gone meanwhile, has no runs; what cannot be read may have some. */
+static int take_action(void *context, const struct zvm_surveyed *found)
+{
+	if (!found->ours)
 		return 0;
-	for (struct dirent *d; r == 0 && (d = readdir(dir));)
-		if (zvm_record_file_number(d->d_name, &number))
-			r = take(context, &found->digest, number);
+	zvm_autofd int fd = openat(found->shelf, found->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : -errno;
+	DIR *dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	zvm_steal_fd(&fd);
+	int r = take_runs(context, &found->digest, dir);
 	closedir(dir);
 	return r;
 }

@@ -357,6 +357,24 @@ def without_unnamed_files():
         m.mount()
 
 
+@test
+def verified_in_part():
+    """zvm verify, of which one open below the store fails, never calls what it could not look at verified"""
+    with FaultyMount() as m:
+        for _ in range(3):
+            warm(m)
+        m.unmount()
+        for error in (errno.EIO, errno.EACCES, errno.EMFILE):
+            for skip in range(1000):
+                m.faults.arm(FAIL, OPEN, RECORDS, error=error, skip=skip, count=1)
+                result = zvm("verify", "--store", str(m.store), env=m.environment())
+                if not m.faults.disarm():
+                    break
+                assert result.returncode == 125 and b": " + os.strerror(error).encode() in result.stderr or b"3 verified" in result.stdout, (skip, result)
+            assert skip > 5
+        m.mount()
+
+
 def runs_of(m, path, right):
     """`zvm run` of the same, with faults."""
     stage, name = path.removeprefix("run/").split("/")
