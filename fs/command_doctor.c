@@ -174,9 +174,9 @@ int zvm_command_doctor(int argc, char **argv)
 	int option;
 	optind = 1;
 	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1)
-		return option == 'h' ? print_help() : 2;
+		return option == 'h' ? print_help() : zvm_complain_of_options(2, "doctor");
 	if (optind != argc)
-		return zvm_complain(2, "doctor", "it takes no arguments");
+		return zvm_complain(2, "doctor", "it takes no arguments; leave %s away", argv[optind]);
 	enum verdict walls = check_walls(), mount = check_mount();
 	int status = walls == BAD || mount == BAD;
 	puts(status ? "\nWhat is marked NO must be mended first." : "\nzvm works here.");

@@ -277,7 +277,7 @@ int zvm_command_explain(int argc, char **argv)
 		case 'j': o.json = true; break;
 		case 's': o.store = optarg; break;
 		case 'h': print_help(); return 0;
-		default: fprintf(stderr, "`zvm explain --help` lists the options\n"); return 2;
+		default: return zvm_complain_of_options(2, "explain");
 		}
 	}
 	if (optind == argc)

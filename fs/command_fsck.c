@@ -147,7 +147,7 @@ int zvm_command_fsck(int argc, char **argv)
 		case 's': store = optarg; break;
 		case 'q': command.quiet = true; break;
 		case 'h': print_help(); return 0;
-		default: return 2;
+		default: return zvm_complain_of_options(2, "fsck");
 		}
 	}
 	if (argc > optind)

@@ -57,7 +57,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		case 's': a->store = optarg; break;
 		case 'n': a->options.dry_run = true; break;
 		case 'h': print_help(); return 0;
-		default: fprintf(stderr, "`zvm gc --help` lists the options\n"); return 2;
+		default: return zvm_complain_of_options(2, "gc");
 		}
 	}
 	if (status < 0 && optind < argc)

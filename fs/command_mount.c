@@ -185,17 +185,27 @@ static int parse_option(struct options *o, char *option)
 	return 0;
 }
 
+static int refuse(const char *option, int error)
+{
+	switch (error) {
+	case -ENOENT:
+		return zvm_complain(2, "mount", "there is no option -o %s; `zvm mount --help` lists them", option);
+	case -E2BIG: return zvm_complain(2, "mount", "name at most %d scripts directories", SCRIPTS_MAX);
+	case -ENOMEM: return zvm_complain(TROUBLE, "mount", "no memory");
+	default:
+		return zvm_complain(2, "mount", "-o %s: the value is not understood; zvm(1) says what it may be",
+		                    option);
+	}
+}
+
 /* -1: go on; else the exit status. */
 static int parse_options(struct options *o, char *list)
 {
 	char *save = NULL;
 	for (char *option = strtok_r(list, ",", &save); option; option = strtok_r(NULL, ",", &save)) {
 		int r = parse_option(o, option);
-		if (r == -ENOENT)
-			return zvm_complain(2, "mount", "there is no option -o %s; `zvm mount --help` lists them",
-			                    option);
 		if (r)
-			return zvm_complain(2, "mount", "-o %s: the value is not understood", option);
+			return refuse(option, r);
 	}
 	return -1;
 }
@@ -226,10 +236,10 @@ static int parse(int argc, char **argv, struct options *o)
 		case 't': break;
 		case 'o': status = parse_options(o, optarg); break;
 		case 'h': print_help(); return 0;
-		default: fprintf(stderr, "`zvm mount --help` lists the options\n"); return 2;
+		default: return zvm_complain_of_options(2, "mount");
 		}
 		if (r)
-			return zvm_complain(TROUBLE, "mount", "%s", strerror(-r));
+			return refuse("", r);
 	}
 	if (status >= 0)
 		return status;

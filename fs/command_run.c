@@ -137,7 +137,7 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'p':
 		case 'v': status = parse_counts(o, c, optarg); break;
 		case 'h': print_help(); return 0;
-		default: fprintf(stderr, "`zvm run --help` lists the options\n"); return EXIT_TROUBLE;
+		default: return zvm_complain_of_options(EXIT_TROUBLE, "run");
 		}
 		if (status >= 0)
 			return status;
@@ -307,7 +307,8 @@ static int open_and_run(const struct options *o, const char *path)
 	zvm_autofree char *reason = NULL;
 	int r = zvm_spec_parse(o->spec, &spec);
 	if (r)
-		return zvm_complain(EXIT_TROUBLE, "run", "SPEC does not parse: %s", strerror(-r));
+		return zvm_complain(EXIT_TROUBLE, "run", "SPEC does not parse: %s; zvm(5) says how one is written",
+		                    strerror(-r));
 	r = zvm_store_open(path, ZVM_STORE_CREATE, &store, &reason);
 	if (r) {
 		zvm_spec_free(spec);

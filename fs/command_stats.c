@@ -91,7 +91,7 @@ int zvm_command_stats(int argc, char **argv)
 			return 0;
 		}
 		if (c != 's')
-			return 2;
+			return zvm_complain_of_options(2, "stats");
 		store = optarg;
 	}
 	if (argc - optind > 1 || (store && argc > optind))

@@ -16,7 +16,7 @@ int zvm_command_umount(int argc, char **argv)
 		return 0;
 	}
 	if (argc != 2 || *argv[1] == '-')
-		return zvm_complain(2, "umount", "name one MOUNTPOINT");
+		return zvm_complain(2, "umount", "name one MOUNTPOINT; `zvm umount --help` shows how");
 	zvm_autofree char *path = zvm_mountpoint_resolve(argv[1]);
 	if (!path)
 		return zvm_complain(1, "umount", "%s: %s", argv[1], strerror(errno));

@@ -240,7 +240,7 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'r': status = parse_rate(optarg, &o->rate); break;
 		case 's': o->store = optarg; break;
 		case 'h': print_help(); return 0;
-		default: fprintf(stderr, "`zvm verify --help` lists the options\n"); return 2;
+		default: return zvm_complain_of_options(2, "verify");
 		}
 	}
 	o->paths = argv + optind;

@@ -276,7 +276,7 @@ int zvm_command_vet(int argc, char **argv)
 		if (option == 'h')
 			return print_help();
 		if (option != 'j')
-			return 2;
+			return zvm_complain_of_options(2, "vet");
 		json = 1;
 	}
 	if (argc - optind != 1)

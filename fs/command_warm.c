@@ -69,17 +69,18 @@ static int take_option(struct options *o, int option)
 		o->scripts[o->script_count++] = optarg;
 		return -1;
 	case 'h': print_help(); return 0;
-	default: return USAGE; /* getopt has said why */
+	default: return zvm_complain_of_options(USAGE, "warm");
 	}
 }
 
 /* -1: go on. */
 static int parse(int argc, char **argv, struct options *o)
 {
-	static const struct option options[] = {
-	        {"jobs", required_argument, NULL, 'j'},  {"out", required_argument, NULL, 'o'},
-	        {"store", required_argument, NULL, 's'}, {"scripts", required_argument, NULL, 'S'},
-	        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"out", required_argument, NULL, 'o'},
+	                                        {"store", required_argument, NULL, 's'},
+	                                        {"scripts", required_argument, NULL, 'S'},
+	                                        {"help", no_argument, NULL, 'h'},
+	                                        {NULL, 0, NULL, 0}};
 	int c;
 	while ((c = getopt_long(argc, argv, "+j:h", options, NULL)) >= 0) {
 		int status = take_option(o, c);
@@ -189,7 +190,8 @@ static int warm_into(struct zvm_warm *warm, const struct options *o, char *const
 	zvm_autofd int out = -1;
 	int r = zvm_spec_parse(words[0], &spec);
 	if (r)
-		return zvm_complain(USAGE, "warm", "SPEC does not parse: %s", strerror(-r));
+		return zvm_complain(USAGE, "warm", "SPEC does not parse: %s; zvm(5) says how one is written",
+		                    strerror(-r));
 	warm->spec = spec;
 	r = open_out(o->out, &out);
 	warm->directory = out;

@@ -15,3 +15,9 @@ int zvm_complain(int status, const char *command, const char *format, ...)
 	va_end(arguments);
 	return status;
 }
+
+int zvm_complain_of_options(int status, const char *command)
+{
+	fprintf(stderr, "`zvm %s --help` lists the options\n", command);
+	return status;
+}

@@ -31,7 +31,9 @@ static int take_apart(const char *command, const char *path, const char *below, 
 	int r = text && ret->input ? zvm_spec_parse(text, &ret->spec) : -ENOMEM;
 	if (r == -ENOMEM)
 		return zvm_complain(TROUBLE, command, "no memory");
-	return r ? zvm_complain(2, command, "%s: the spec does not parse: %s", path, strerror(-r)) : -1;
+	return r ? zvm_complain(2, command, "%s: the spec does not parse: %s; zvm(5) says how one is written", path,
+	                        strerror(-r))
+	         : -1;
 }
 
 static int find_mount(const char *command, const char *path, char **ret_at, char **ret_below)

@@ -102,5 +102,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "zvm: there is no command %s; `zvm --help` lists them\n", argv[1]);
 		return 2;
 	}
+	char name[32];
+	snprintf(name, sizeof name, "zvm %s", command->name);
+	argv[1] = name;
 	return command->run(argc - 1, argv + 1);
 }

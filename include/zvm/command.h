@@ -1,8 +1,8 @@
 /*
  * The subcommands: each parses its own arguments (getopt_long), prints its own --help, and returns the process's exit
  * status: 0 success, 1 the answer is no (fsck found damage, verify found a difference, ...), 2 usage, 125 zvm itself
- * failed, and for `run` what DESIGN section 1 says. argv[0] is the subcommand's name. Messages go to stderr as "zvm
- * COMMAND: sentence that says what to do".
+ * failed, and for `run` what DESIGN section 1 says. argv[0] is "zvm COMMAND", which getopt_long puts before what it
+ * says. Messages go to stderr as "zvm COMMAND: sentence that says what to do".
  */
 #ifndef ZVM_COMMAND_H
 #define ZVM_COMMAND_H
@@ -30,6 +30,9 @@ int zvm_command_doctor(int argc, char **argv);
 /* stderr, prefixed "zvm NAME: "; the one place that commands complain through. Returns `status`, so `return
  * zvm_complain(...)`. */
 int zvm_complain(int status, const char *command, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The same behind what getopt_long has said of an option. */
+int zvm_complain_of_options(int status, const char *command);
 
 /* "64K", "4G", "1000" -> bytes; -EINVAL. */
 int zvm_parse_size(const char *text, unsigned long long *ret);

@@ -208,6 +208,18 @@ def zsh_completes():
     raise AssertionError(f"{missing}\n{said}")
 
 
+@test
+def options_that_there_are_not():
+    """an option that a command does not have is refused with the name of the command and where its options are listed"""
+    for command in commands_of_help():
+        result = zvm(command, "--colour")
+        assert result.returncode == (125 if command == "run" else 2), (command, result)
+        assert result.stderr.startswith(b"zvm %s: " % command.encode()) and b"`zvm %s --help`" % command.encode() in result.stderr, (command, result)
+    for wrong in (["mount", "-o", "max_jobs=0", "x"], ["mount", "-o", ",".join(["scripts=/usr"] * 65), "x"], ["mount", *["--scripts=/usr"] * 65, "x"], ["doctor", "x"]):
+        result = zvm(*wrong)
+        assert result.returncode == 2 and result.stderr.startswith(b"zvm ") and result.stderr.count(b"\n") == 1, (wrong, result)
+
+
 # --- systemd ---
 
 NAMESPACE_MAKERS = ("Protect", "Private", "ReadOnlyPaths", "ReadWritePaths", "InaccessiblePaths", "ExecPaths", "NoExecPaths", "TemporaryFileSystem", "BindPaths",
