@@ -60,6 +60,7 @@ static void print_help(void)
 	     "                  store_free=SIZE ... or when less is free beside it (default: 1G, or 5 % if that is "
 	     "less)\n"
 	     "                  allow_other     other users may use the mount\n"
+	     "                  allow_root      only root may, beside you\n"
 	     "                  nonempty        mount over a directory that is not empty\n"
 	     "                  scripts=DIR inputs=DIR store=DIR    as above, for fstab\n\n"
 	     "`zvm umount MOUNTPOINT` ends it.");

@@ -25,9 +25,14 @@ _zvm() {
 		mapfile -t COMPREPLY < <(compgen -d -- "$current")
 		return
 		;;
+	--trace)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		return
+		;;
 	-o)
 		compopt -o nospace
-		options='follow stat=run exit=any max_jobs= user_jobs= timeout= memory= output= store_size= store_free= allow_other nonempty scripts= inputs= store='
+		options='follow stat=run exit=any max_jobs= user_jobs= timeout= memory= output= store_size= store_free= allow_other allow_root nonempty scripts= inputs= store='
 		local before=
 		[[ $current == *,* ]] && before=${current%,*},
 		mapfile -t COMPREPLY < <(compgen -P "$before" -W "$options" -- "${current##*,}")

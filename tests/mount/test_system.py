@@ -209,6 +209,26 @@ def zsh_completes():
 
 
 @test
+def bash_completes():
+    """bash knows every command, every option and every value of -o that the help of zvm shows"""
+
+    def complete(line):
+        words = line.split(" ")
+        script = f"source {CONTRIB}/completion/zvm.bash; compopt() {{ :; }}; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); _zvm; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+        return set(shell("bash", "--norc", "-c", script, "bash", *words).splitlines())
+
+    assert commands_of_help() <= complete("zvm ")
+    for command in commands_of_help():
+        said = zvm(command, "--help").stdout.decode()
+        options = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", "\n".join(line for line in said.splitlines() if re.match(r"usage:| +zvm | +-", line))))
+        assert complete(f"zvm {command} -") == options | {"--help"}, (command, options)
+    values = zvm("mount", "--help").stdout.decode().split("\n  -o OPT,...", 1)[1].split("\n\n")[0]
+    named = set(re.findall(r"^ {6,}([a-z_]+(?:=[a-z]+)?)(?= )", values, re.M)) | set(re.findall(r"[a-z_]+=(?=[A-Z])", values))
+    assert {"follow", "stat=run", "memory=", "store="} <= named == complete("zvm mount -o "), named
+    assert complete(f"zvm run --trace {CONTRIB}/scripts/wordl") == {f"{CONTRIB}/scripts/wordlengths.awk"}
+
+
+@test
 def options_that_there_are_not():
     """an option that a command does not have is refused with the name of the command and where its options are listed"""
     for command in commands_of_help():
