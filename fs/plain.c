@@ -2,10 +2,21 @@
 #include "plain.h"
 #include <string.h>
 
+static char plain(char c)
+{
+	return (char)(c < ' ' || c > '~' ? '?' : c);
+}
+
+void zvm_plain(char *text)
+{
+	for (; *text; text++)
+		*text = plain(*text);
+}
+
 void zvm_plain_put(const char *text, size_t length, FILE *to)
 {
 	for (size_t i = 0; i < length; i++)
-		putc(text[i] < ' ' || text[i] > '~' ? '?' : text[i], to);
+		putc(plain(text[i]), to);
 }
 
 void zvm_plain_string(const char *text, FILE *to)

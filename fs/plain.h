@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <stdio.h>
 
+/* In place. */
+void zvm_plain(char *text);
 void zvm_plain_put(const char *text, size_t length, FILE *to);
 void zvm_plain_string(const char *text, FILE *to);
 

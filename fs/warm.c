@@ -15,6 +15,9 @@
 #include <zvm/engine.h>
 #include "await.h"
 #include "content.h"
+#include "plain.h"
+
+#define SAYS "zvm: "
 
 /* --- what to compute --- */
 
@@ -173,10 +176,26 @@ static const char *last_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* Why there is none: zvm's own line, which standard error ends with, says more than an error number. */
+static enum zvm_crew_outcome give_none(const char *path, const struct zvm_result *result)
+{
+	char end[512], *line;
+	uint64_t size = result->err_size, start = size < sizeof end ? 0 : size - (sizeof end - 1);
+	long n = result->err_fd < 0 ? 0 : zvm_read_at(result->err_fd, end, sizeof end - 1, start);
+	end[n > 0 ? n : 0] = 0;
+	if (n > 0 && end[n - 1] == '\n')
+		end[n - 1] = 0;
+	line = strrchr(end, '\n') ? strrchr(end, '\n') + 1 : end;
+	if (strncmp(line, SAYS, strlen(SAYS)))
+		return failed(path, strerror(-result->error));
+	zvm_plain(line);
+	return failed(path, line + strlen(SAYS));
+}
+
 static enum zvm_crew_outcome deliver(struct zvm_warm *warm, const char *path, const struct zvm_result *result)
 {
 	if (result->error)
-		return failed(path, strerror(-result->error));
+		return give_none(path, result);
 	int r = write_file(warm->directory, last_name(path), result);
 	if (r)
 		return failed(path, strerror(-r));

@@ -76,6 +76,16 @@ def one_file_for_each_input():
 
 
 @test
+def why_there_is_no_file():
+    """with --out a failure is named with what zvm says of it, not with the error alone: where a script was missing, the input seemed to be"""
+    with with_inputs(1) as m:
+        m.script("slow.sh", "#!/bin/sh\n# zvm: timeout=1\nprintf 'a \\033[31m line\\nzvm: of its own' >&2\nwhile :; do :; done\n")
+        for spec, reason in (("nosuch", b"there is no script or program called nosuch"), ("slow.sh", b"the time limit of 1 s was reached")):
+            result = zvm("warm", "--store", str(m.store), "--scripts", str(m.scripts), "--out", str(m.root / "out"), spec, str(m.inputs / "f0"))
+            assert result.returncode == 1 and b"f0: " + reason in result.stderr and result.stderr.count(b"\n") == 1, result
+
+
+@test
 def names_that_would_collide():
     """two inputs that would become the same file are refused before anything is written"""
     with with_inputs() as m:
