@@ -140,17 +140,17 @@ static void drop_last(char *path)
 	*(slash ? slash : path) = 0;
 }
 
-/* The next component off the rest; false: there is none. */
-static bool next_name(struct way *w, char name[NAME_MAX + 1])
+/* The next component off the rest: 1, 0 if there is none, or -ENAMETOOLONG. */
+static int next_name(struct way *w, char name[NAME_MAX + 1])
 {
 	const char *start = w->rest + strspn(w->rest, "/");
 	size_t length = strcspn(start, "/");
 	if (!length || length > NAME_MAX)
-		return false;
+		return length ? -ENAMETOOLONG : 0;
 	memcpy(name, start, length);
 	name[length] = 0;
 	memmove(w->rest, start + length, strlen(start + length) + 1);
-	return true;
+	return 1;
 }
 
 static int follow(struct way *w, const char *target)
@@ -194,7 +194,8 @@ static int enter(struct way *w, const char *name, bool *ret_mount)
 static int below(struct way *w, char **ret)
 {
 	char name[NAME_MAX + 1], path[PATH_MAX] = "";
-	while (next_name(w, name)) {
+	int r;
+	while ((r = next_name(w, name)) > 0) {
 		size_t n = strlen(path);
 		if (!strcmp(name, "..") && !*path)
 			return -ENOENT;
@@ -203,8 +204,8 @@ static int below(struct way *w, char **ret)
 		else if (strcmp(name, "."))
 			snprintf(path + n, sizeof path - n, "%s%s", n ? "/" : "", name);
 	}
-	*ret = strdup(path);
-	return *ret ? 0 : -ENOMEM;
+	*ret = r ? NULL : strdup(path);
+	return r || *ret ? r : -ENOMEM;
 }
 
 int zvm_mountpoint_find(const char *path, char **ret_at, char **ret_below)
@@ -217,15 +218,13 @@ int zvm_mountpoint_find(const char *path, char **ret_at, char **ret_below)
 		return -errno;
 	if (snprintf(w.rest, sizeof w.rest, "%s/%s", here ? here : "", path) >= (int)sizeof w.rest)
 		return -ENAMETOOLONG;
-	while (!mount && next_name(&w, name)) {
-		int r = enter(&w, name, &mount);
-		if (r)
-			return r;
-	}
-	if (!mount)
-		return -ENOENT;
+	int r = 0;
+	while (r == 0 && !mount && (r = next_name(&w, name)) > 0)
+		r = enter(&w, name, &mount);
+	if (r || !mount)
+		return r ? r : -ENOENT;
 	zvm_autofree char *at = strdup(w.at);
-	int r = at ? below(&w, ret_below) : -ENOMEM;
+	r = at ? below(&w, ret_below) : -ENOMEM;
 	if (r == 0)
 		*ret_at = zvm_steal_pointer(&at);
 	return r;

@@ -241,6 +241,9 @@ def paths():
         assert m.path("run/wc/x").encode() + b": miss: never computed\n" in result.stdout
         for name in ("run", "run/wc", "README", "stats", "cas/00", "run/wc |/x"):
             assert zvm("explain", m.path(name)).returncode == 2, name
+        for command in ("explain", "verify"):
+            result = zvm(command, m.path("run/wc/d/y/" + 300 * "x"))
+            assert result.returncode == 125 and b"name too long" in result.stderr and not result.stdout, result
         result = zvm("explain", "/etc/passwd")
         assert result.returncode == 125 and b"not below a zvm mount" in result.stderr and b"zvm mount" in result.stderr, result
         assert zvm("explain").returncode == 2 and zvm("explain", "--colour").returncode == 2
