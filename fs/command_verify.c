@@ -16,6 +16,7 @@
 #define TROUBLE 125
 #define SAMPLE_MAX 10000000ul
 #define JOBS_MAX 256ul
+#define RATE_MIN 1e-6 /* one in eleven days */
 #define RATE_MAX 1e6
 
 struct options {
@@ -218,8 +219,8 @@ static int parse_rate(const char *text, double *ret)
 {
 	char *end;
 	*ret = strtod(text, &end);
-	if (*text < '0' || *text > '9' || *end || !(*ret > 0 && *ret <= RATE_MAX))
-		return zvm_complain(2, "verify", "--rate takes a number above 0, of results a second");
+	if (*text < '0' || *text > '9' || *end || !(*ret >= RATE_MIN && *ret <= RATE_MAX))
+		return zvm_complain(2, "verify", "--rate takes a number from 0.000001 to 1000000, of results a second");
 	return 0;
 }
 

@@ -216,7 +216,7 @@ def how_many_and_how_fast():
         start = time.monotonic()
         assert counts(m.verify("--sample", "4", "--rate", "5")) == (4, 0, 0) and time.monotonic() - start > 0.55
         assert counts(zvm("verify", m.path("run/sort | uniq -c/x"), m.path("err/cat/x"))) == (3, 0, 0)
-        for wrong in (["--sample", "0"], ["--rate", "-1"], ["-j", "x"], ["--sample", "1", m.path("run/cat/x")], ["--colour"]):
+        for wrong in (["--sample", "0"], ["--rate", "-1"], ["--rate", "1e-12"], ["--rate", "nan"], ["-j", "x"], ["--sample", "1", m.path("run/cat/x")], ["--colour"]):
             assert m.verify(*wrong).returncode == 2, wrong
         assert zvm("verify", "--store", str(m.root / "none")).returncode == 125
         assert zvm("verify", "/etc/passwd").returncode == 125
