@@ -61,7 +61,9 @@ static enum verdict check_walls(void)
 	}
 	zvm_launcher_stop(launcher);
 	/* After one indispensable wall that fell the others were not tried, so this comes last. */
-	return r ? say(BAD, "launcher", strerror(-r), "see above; seccomp filters need Linux 5.13 or newer") : worst;
+	static const char busy[] = "fewer processes of the user whom boxes run as (RLIMIT_NPROC)",
+	                  old[] = "see above; seccomp filters need Linux 5.13 or newer";
+	return r ? say(BAD, "launcher", strerror(-r), r == -EAGAIN ? busy : old) : worst;
 }
 
 /* --- the mount --- */

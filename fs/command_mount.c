@@ -511,9 +511,7 @@ static int run_daemon(struct options *o)
 	if (r)
 		return zvm_complain(TROUBLE, "mount", "%s: %s", reason ? reason : o->store, strerror(-r));
 	r = zvm_launcher_start(&(struct zvm_launcher_options){.pool = o->max_jobs}, &launcher);
-	int status = r ? zvm_complain(TROUBLE, "mount", "no box can be made here: %s; `zvm doctor` may tell why",
-	                              strerror(-r))
-	               : serve_mount(o, store, launcher);
+	int status = r ? zvm_complain_of_boxes(TROUBLE, "mount", r) : serve_mount(o, store, launcher);
 	if (r == 0)
 		zvm_launcher_stop(launcher);
 	zvm_store_close(store);

@@ -283,8 +283,7 @@ static int start_and_run(const struct options *o, struct zvm_store *store, const
 	struct zvm_launcher_options options = {.pool = o->pool > 0 ? (unsigned)o->pool : 1, .fresh = o->pool == 0};
 	int r = zvm_launcher_start(&options, &launcher);
 	if (r)
-		return zvm_complain(EXIT_TROUBLE, "run", "no box can be made here: %s; `zvm doctor` may tell why",
-		                    strerror(-r));
+		return zvm_complain_of_boxes(EXIT_TROUBLE, "run", r);
 	int status = run_with(o, store, launcher, spec);
 	zvm_launcher_stop(launcher);
 	return status;

@@ -195,9 +195,7 @@ static int open_and_sweep(const struct options *o, const char *path)
 	if (r)
 		return zvm_complain(TROUBLE, "verify", "%s: %s", reason ? reason : path, strerror(-r));
 	r = zvm_launcher_start(&(struct zvm_launcher_options){.pool = (unsigned)o->jobs}, &launcher);
-	int status = r ? zvm_complain(TROUBLE, "verify", "no box can be made here: %s; `zvm doctor` may tell why",
-	                              strerror(-r))
-	               : sweep_with(o, store, launcher);
+	int status = r ? zvm_complain_of_boxes(TROUBLE, "verify", r) : sweep_with(o, store, launcher);
 	if (r == 0)
 		zvm_launcher_stop(launcher);
 	zvm_store_close(store);

@@ -174,9 +174,7 @@ static int warm_store(struct zvm_warm *warm, const struct options *o, const char
 	if (r)
 		return zvm_complain(TROUBLE, "warm", "%s: %s", reason ? reason : store_path, strerror(-r));
 	r = zvm_launcher_start(&(struct zvm_launcher_options){.pool = o->hands}, &launcher);
-	int status = r ? zvm_complain(TROUBLE, "warm", "no box can be made here: %s; `zvm doctor` may tell why",
-	                              strerror(-r))
-	               : warm_with(warm, o, store, launcher);
+	int status = r ? zvm_complain_of_boxes(TROUBLE, "warm", r) : warm_with(warm, o, store, launcher);
 	if (r == 0)
 		zvm_launcher_stop(launcher);
 	zvm_store_close(store);

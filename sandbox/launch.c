@@ -34,6 +34,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <zvm/cleanup.h>
 #include "packet.h"
 #include "protocol.h"
@@ -42,6 +43,8 @@
 
 #define BOXES_MAX 256
 #define POOL_MAX 16
+#define PATIENCE_MS 1000 /* with a user who has too many processes */
+#define TRY_AGAIN_MS 10
 
 /* Memory that the launcher writes and the daemon reads. */
 struct shared {
@@ -163,7 +166,7 @@ static int fork_box(struct launcher_process *l)
 	if (r == 0 && recv(l->zygote, &done, sizeof done, 0) != sizeof done)
 		r = -EIO;
 	if (r == 0 && done.pid <= 0)
-		r = -EAGAIN;
+		r = done.pid ? done.pid : -EAGAIN;
 	if (r) {
 		close(pair[0]);
 		return r;
@@ -205,25 +208,6 @@ static int fork_box_with_retry(struct launcher_process *l)
 		if (r == 0)
 			r = fork_box(l);
 	}
-	return r;
-}
-
-static int hand_out(struct launcher_process *l)
-{
-	int status[2];
-	int32_t result = pooled(l) ? 0 : fork_box_with_retry(l);
-	struct box *box = pooled(l);
-	if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
-		result = -errno;
-	if (result || !box)
-		return zvm_packet_send(l->control, &result, sizeof result, NULL, 0, NULL, 0);
-	int fds[3] = {box->socket, status[1], box->arena};
-	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 3);
-	close(status[1]);
-	close(box->socket);
-	close(box->arena);
-	box->socket = box->arena = -1;
-	box->status = status[0];
 	return r;
 }
 
@@ -281,27 +265,6 @@ static void reap(struct launcher_process *l)
 	reap_others(l);
 }
 
-static void kill_all(struct launcher_process *l)
-{
-	for (unsigned i = 0; i < BOXES_MAX; i++)
-		if (l->boxes[i].group)
-			kill(-l->boxes[i].group, SIGKILL);
-	if (l->zygote_pid > 0)
-		kill(l->zygote_pid, SIGKILL);
-}
-
-/* false: the daemon is gone. */
-static bool serve_request(struct launcher_process *l)
-{
-	struct request request;
-	ssize_t got = recv(l->control, &request, sizeof request, 0);
-	if (got <= 0)
-		return got < 0 && errno == EINTR;
-	if (got == sizeof request && request.kind == REQUEST_BOX)
-		hand_out(l);
-	return true;
-}
-
 /* A byte or the end of a status socket: the host wants this box gone. */
 static void serve_status(struct box *box)
 {
@@ -325,25 +288,104 @@ static unsigned fill_poll(const struct launcher_process *l, struct pollfd *set, 
 	return n;
 }
 
-static void serve(struct launcher_process *l)
+/*
+ * Waits for what boxes do, or their hosts want, and serves it; `requests`: also for a request, which is left to the
+ * caller. ATTEND_*, or -errno.
+ */
+enum { ATTEND_NOTHING, ATTEND_BOXES, ATTEND_REQUEST };
+
+static int attend(struct launcher_process *l, bool requests, int timeout_ms)
 {
 	static struct pollfd set[BOXES_MAX + 2];
 	static struct box *who[BOXES_MAX + 2];
+	unsigned n = fill_poll(l, set, who);
+	if (!requests)
+		set[0].fd = -1;
+	int ready = poll(set, n, timeout_ms);
+	if (ready <= 0)
+		return ready == 0 || errno == EINTR ? ATTEND_NOTHING : -errno;
+	for (unsigned i = 2; i < n; i++)
+		if (set[i].revents && who[i]->status == set[i].fd)
+			serve_status(who[i]);
+	if (set[1].revents)
+		reap(l);
+	return set[0].revents ? ATTEND_REQUEST : ATTEND_BOXES;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/*
+ * The number of processes is limited by user, and as root all launchers of the machine share one. It may be that what
+ * has just ended, here or elsewhere, is only not buried yet. Boxes are served meanwhile: those may have to be killed.
+ */
+static int fork_box_patiently(struct launcher_process *l)
+{
+	int r;
+	int64_t until = now_ms() + PATIENCE_MS;
+	while ((r = fork_box_with_retry(l)) == -EAGAIN && now_ms() < until)
+		if (attend(l, false, TRY_AGAIN_MS) < 0)
+			break;
+	return r;
+}
+
+static int hand_out(struct launcher_process *l)
+{
+	int status[2];
+	int32_t result = pooled(l) ? 0 : fork_box_patiently(l);
+	struct box *box = pooled(l);
+	if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
+		result = -errno;
+	if (result || !box)
+		return zvm_packet_send(l->control, &result, sizeof result, NULL, 0, NULL, 0);
+	int fds[3] = {box->socket, status[1], box->arena};
+	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 3);
+	close(status[1]);
+	close(box->socket);
+	close(box->arena);
+	box->socket = box->arena = -1;
+	box->status = status[0];
+	return r;
+}
+
+static void kill_all(struct launcher_process *l)
+{
+	for (unsigned i = 0; i < BOXES_MAX; i++)
+		if (l->boxes[i].group)
+			kill(-l->boxes[i].group, SIGKILL);
+	if (l->zygote_pid > 0)
+		kill(l->zygote_pid, SIGKILL);
+}
+
+/* false: the daemon is gone. */
+static bool serve_request(struct launcher_process *l)
+{
+	struct request request;
+	ssize_t got = recv(l->control, &request, sizeof request, 0);
+	if (got <= 0)
+		return got < 0 && errno == EINTR;
+	if (got == sizeof request && request.kind == REQUEST_BOX)
+		hand_out(l);
+	return true;
+}
+
+static void serve(struct launcher_process *l)
+{
+	int pause_ms = 0;
 	for (;;) {
-		unsigned n = fill_poll(l, set, who);
 		/* The pool is refilled when there is nothing else to do, so that nobody waits for it. */
 		bool short_pool = pool_size(l) < l->pool;
-		int ready = poll(set, n, short_pool ? 0 : -1);
-		if (ready < 0 && errno != EINTR)
+		int seen = attend(l, true, short_pool ? pause_ms : -1);
+		if (seen < 0)
 			return;
-		if (ready == 0 && short_pool && fork_box_with_retry(l) < 0)
-			poll(set, n, 100); /* no memory, no slot: try again later */
-		for (unsigned i = 2; ready > 0 && i < n; i++)
-			if (set[i].revents && who[i]->status == set[i].fd)
-				serve_status(who[i]);
-		if (ready > 0 && set[1].revents)
-			reap(l);
-		if (ready > 0 && set[0].revents && !serve_request(l))
+		pause_ms = 0;
+		if (seen == ATTEND_NOTHING && short_pool && fork_box_with_retry(l) < 0)
+			pause_ms = 100; /* no memory, no slot: try again later */
+		if (seen == ATTEND_REQUEST && !serve_request(l))
 			return;
 	}
 }
@@ -407,8 +449,7 @@ static void launcher_main(const struct zvm_launcher *launcher, int control, int 
 	ignore_terminal();
 	l.signals = take_child_signals();
 	zvm_wall_empty_root(launcher->zygote.reports);
-	int32_t result = l.signals < 0 ? l.signals : start_zygote(&l);
-	result = result ? result : fork_box(&l);
+	int32_t result = l.signals < 0 ? l.signals : fork_box_patiently(&l);
 	if (result == 0 && !l.pool)
 		put_away(pooled(&l)); /* it was only to show that boxes can be made */
 	zvm_packet_send(control, &result, sizeof result, NULL, 0, NULL, 0);

@@ -34,6 +34,9 @@ int zvm_complain(int status, const char *command, const char *format, ...) __att
 /* The same behind what getopt_long has said of an option. */
 int zvm_complain_of_options(int status, const char *command);
 
+/* That zvm_launcher_start failed with `error`, and what helps. */
+int zvm_complain_of_boxes(int status, const char *command, int error);
+
 /* "64K", "4G", "1000" -> bytes; -EINVAL. */
 int zvm_parse_size(const char *text, unsigned long long *ret);
 

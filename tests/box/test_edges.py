@@ -4,9 +4,12 @@ import os
 import shutil
 import struct
 import subprocess
+import threading
 from pathlib import Path
 
 from boxed import BUILD, SCRATCH, Result, add_test, compare, main, run_boxed, run_native, spec, test, write_script
+from harness import Skip
+from processes import wait_until
 
 TEXT = open("/usr/share/common-licenses/GPL-3", "rb").read()
 OPTIONS = ("--no-cache", "--stats", "--scripts", str(SCRATCH))
@@ -155,16 +158,57 @@ def large():
     assert run_boxed(spec("python3", "-c", reverse), data).out == data[::-1]
 
 
+SOMEBODY = 54323  # whose processes nobody else's tests count among their own
+
+
+def limited(processes, *words):
+    """The words of a command that runs `zvm run` as a user who may have so many processes."""
+    home = SCRATCH / "somebody"
+    home.mkdir(exist_ok=True)
+    become = []
+    if os.geteuid() == 0:
+        os.chown(home, SOMEBODY, SOMEBODY)
+        become = ["setpriv", f"--reuid={SOMEBODY}", f"--regid={SOMEBODY}", "--clear-groups"]
+    return [*become, "prlimit", f"--nproc={processes}", os.environ["ZVM"], "run", "--store", str(home / "store"), "--scripts", str(SCRATCH), *words]
+
+
+def run_limited(processes, *words):
+    return Result(subprocess.run(limited(processes, *words), input=b"", capture_output=True, timeout=60))
+
+
 @test
 def shortage():
     """what the machine cannot give for a moment, a process, makes no result that would be remembered"""
     write_script("forks.py", "#!/usr/bin/python3\nimport os, sys\nr, w = os.pipe()\nfor i in range(40):\n    try:\n        if not os.fork():\n"
                  "            os.read(r, 1)\n            os._exit(0)\n    except OSError as e:\n        sys.exit(print(i, e))\nprint('all')\nos.write(w, b'x' * 40)\n")
-    command = ["run", "--store", str(SCRATCH / "short"), "--scripts", str(SCRATCH), "forks.py"]
-    short = Result(subprocess.run(["prlimit", "--nproc=40", os.environ["ZVM"], *command], input=b"", capture_output=True))
-    assert short.status == 125 and not short.out, short
-    enough = Result(subprocess.run([os.environ["ZVM"], *command], input=b"", capture_output=True))
+    short = run_limited(40, "forks.py")
+    assert short.status == 125 and not short.out and b"no box can be made" not in short.err, short
+    enough = run_limited(400, "forks.py")
     assert (enough.status, enough.out) == (0, b"all\n"), enough
+
+
+@test
+def no_process_at_all():
+    """where the user whom boxes run as may have no more processes, it is said that this is the reason"""
+    result = Result(subprocess.run(["prlimit", "--nproc=1", os.environ["ZVM"], "run", "--store", str(SCRATCH / "short"), "true"], input=b"", capture_output=True))
+    assert result.status == 125 and not result.out and b"no box can be made here" in result.err and b"RLIMIT_NPROC" in result.err, result
+
+
+@test
+def a_moment_without_processes():
+    """a box that cannot be made because of processes that are about to end is made when they have"""
+    if os.geteuid() != 0:
+        raise Skip("only root can have processes of another user")
+    least = next(number for number in range(1, 60) if run_limited(number, "--no-cache", "true").status == 0)
+    # With zvm itself, its launcher and the zygote there are as many as there may be, so what fails is the box.
+    others = [subprocess.Popen([*limited(least)[:4], "cat"], stdin=subprocess.PIPE) for _ in range(least - 3)]
+    wait_until(lambda: all(os.stat(f"/proc/{other.pid}").st_uid == SOMEBODY for other in others), "they do not become somebody")
+    end = threading.Timer(0.3, lambda: [other.communicate() for other in others])  # dead, but not buried, they would still count
+    end.start()
+    result = run_limited(least, "--no-cache", "true")
+    end.join()
+    assert result.status == 0, result
+
 
 
 main()
