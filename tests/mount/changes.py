@@ -398,6 +398,18 @@ def _(r):
     return back
 
 
+@row("a directory moved out of the scripts, a link to it in its place, which leads nowhere for the guest", AGAIN, TWO, ONE, TRY.replace("@/option", "@/d/option"),
+     {"d/option": TWO})
+def _(r):
+    (r.home / "d").rename(r.backup / "d")
+    (r.home / "d").symlink_to(r.backup / "d")
+
+    def back():
+        (r.home / "d").unlink()
+        (r.backup / "d").rename(r.home / "d")
+    return back
+
+
 @row("permission bits that the guest sees", AGAIN, ONE, TWO, MODE, HELPER)
 def _(r):
     (r.home / "helper").chmod(0o755)
