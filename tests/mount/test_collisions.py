@@ -312,15 +312,17 @@ def with_harm_done():
 
 @test
 def alone_and_gone():
-    """the only object of a hash damaged or deleted, and then a forged one: it is not given what was computed for the other"""
+    """the only object of a hash damaged or deleted, and then a forged one: it is not given what was computed for the other, nor taken for what was written with that hash"""
     for how in ("rotten", "deleted"):
         with Mount() as m:
+            m.script("unhex", PERL + 'print pack "H*", <STDIN>\n')
+            m.put("hex", A.hex().encode())
             m.script("head", HEAD)
             m.script("open", PERL + 'read STDIN, $_, 1; open F, "/script/data"; read F, $_, 40; print\n')
             data = m.script("data", A, 0o644)
             m.put("a", A)
             m.put("x", b"x")
-            assert m.read("run/head/a") == A[:40] and m.read("run/open/x") == A[:40]
+            assert m.read("run/head/a") == A[:40] and m.read("run/open/x") == A[:40] and m.read("run/unhex/hex") == A
             m.unmount()
             (path,) = objects(m, hash_of(A))
             harm(path, how)
@@ -331,6 +333,7 @@ def alone_and_gone():
                 assert m.read("run/head/b") == B[:40], how
                 assert m.read("run/open/x") == B[:40], how
                 assert m.read("run/head/a") == A[:40], how
+                assert m.read("run/unhex/hex") == A, how
 
 
 # --- inputs that change while they are read ---

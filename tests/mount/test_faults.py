@@ -167,8 +167,8 @@ def fsck(m):
     return first
 
 
-def go_through(rows, operations=OPERATIONS):
-    """Every row with every operation, on one mount; all failures are told at the end."""
+def go_through(rows, operations=OPERATIONS, unnoticed=False):
+    """Every row with every operation, on one mount; all failures are told at the end. `unnoticed`: nothing is computed again because of it, or thrown away."""
     wrong, met = [], 0
     with FaultyMount() as m:
         known = [cold(m) for _ in range(3)]
@@ -184,12 +184,15 @@ def go_through(rows, operations=OPERATIONS):
                 met += m.faults.disarm()
                 try:
                     check_outcome(got, right, told, what)
+                    runs = m.runs()
                     assert m.error(path) == (0, right), f"{what}: afterwards {m.error(path)}, and right is {right}"
+                    assert not unnoticed or m.runs() == runs, f"{what}: it is not remembered"
                     for other, other_right in known:
                         assert m.error(other) == (0, other_right), f"{what}: another"
                 except AssertionError as failure:
                     wrong.append(str(failure))
         assert m.stats()["zvm_runs_in_flight"] == 0
+        assert not unnoticed or m.stats()["zvm_objects_condemned_total"] == 0
         fsck(m)
         m.remount()
         for path, right in known:
@@ -222,7 +225,8 @@ def reading_always_fails():
 @test
 def short_and_interrupted():
     """transfers of one byte, and calls that a signal interrupts, change nothing"""
-    go_through([(SHORT, READ | WRITE | COPY, ANY_PLACE, 0, 0, 50, 0), (FAIL, READ | WRITE | COPY, ANY_PLACE, errno.EINTR, 0, 5, 0)])
+    go_through([(SHORT, READ | WRITE | COPY, ANY_PLACE, 0, 0, 50, 0)] + [(FAIL, READ | WRITE | COPY, ANY_PLACE, errno.EINTR, skip, 5, 0) for skip in (0, 10, 20)],
+               unnoticed=True)
 
 
 @test
