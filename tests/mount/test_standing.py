@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,14 +12,29 @@ from harness import Mount, main, test
 
 SCRIPT = "#!/usr/bin/python3\nimport sys\nsys.path.insert(0, '/script')\nimport helper\nprint(helper.word, sys.stdin.read())\n"
 READS = 12
+SETTLE_S = 3.1  # a stat is believed once a file's times are more than two whole seconds old
 
 
-def warm(m, name="run/tell.py/a"):
-    """Reads it until nothing more is learned of it; what it was."""
+def watched(m):
+    """The inodes that the daemon has inotify watches on."""
+    found = set()
+    for path in Path(f"/proc/{m.daemon()}/fdinfo").iterdir():
+        try:
+            found |= {int(inode, 16) for inode in re.findall(r"^inotify wd:\S+ ino:(\S+)", path.read_text(), re.M)}
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def warm(m, name="run/tell.py/a", is_watched=True):
+    """Reads it until it is watched and nothing more is learned of it; what it was. Unwatched, what follows would prove nothing."""
     m.read(name)
-    time.sleep(2.6)  # from then on a stat is believed
+    time.sleep(SETTLE_S)
     seen = {m.read(name) for _ in range(READS)}
     assert len(seen) == 1, seen
+    assert m.scripts.stat().st_ino in watched(m)
+    if name == "run/tell.py/a":
+        assert ((m.scripts / "helper.py").stat().st_ino in watched(m)) == is_watched, "it is watched, or it is not"
     return seen.pop()
 
 
@@ -70,7 +86,7 @@ def a_mapping_that_stays():
             if early:
                 file = open(path, "r+b")
                 mapped = mmap.mmap(file.fileno(), 0)
-            warm(m)
+            warm(m, is_watched=not early)  # who has it open for writing may write silently
             if not early:
                 file = open(path, "r+b")
                 mapped = mmap.mmap(file.fileno(), 0)
