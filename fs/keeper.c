@@ -4,7 +4,8 @@
  * processes write, and what else fills the filesystem, he sees when he looks by himself, once a minute.
  *
  * He begins a tenth below the limit, for runs go on meanwhile. A gc is a process of its own: it needs memory for all
- * that the store holds, and the daemon must not. One that found nothing to remove is not started again soon.
+ * that the store holds, and the daemon must not. One that found nothing to remove is not started again soon, unless
+ * much is written meanwhile.
  */
 #include "keeper.h"
 #include <errno.h>
@@ -29,12 +30,16 @@
 #define GIVE_BACK_MS 20
 #define LOOK_FOR_END_MS 200
 #define NICENESS 10
+#define INODE_FLOOR 20   /* of so many inodes one is to be free */
+#define LEAST_BYTES 4096 /* that an inode is expected to come with */
 
 struct zvm_keeper {
 	struct zvm_keeper_options options;
 	pthread_t thread;
 	int wake_fd, stop_fd;
-	int64_t not_before, pause; /* ms; after a gc that removed nothing */
+	/* After a gc that removed nothing: ms, and what the store must take for another one to be worth it before. */
+	int64_t not_before, pause;
+	uint64_t worth_bytes;
 };
 
 static int64_t now_ms(void)
@@ -49,24 +54,43 @@ static uint64_t beginning(const struct zvm_keeper_options *options)
 	return options->max_bytes - options->max_bytes / 10;
 }
 
+static uint64_t used_bytes(const struct zvm_store *store)
+{
+	int64_t bytes = atomic_load(&store->page->bytes);
+	return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+enum need { NOTHING, LIMITS, FULL };
+
+/* A filesystem may have room and yet no inode for another file. Where it has no number of them, they do not end. */
+static uint64_t inodes_above_floor(const struct statvfs *st)
+{
+	uint64_t floor = st->f_files / INODE_FLOOR;
+	if (st->f_files == 0)
+		return UINT64_MAX / LEAST_BYTES;
+	return st->f_favail > floor ? st->f_favail - floor : 0;
+}
+
 /* If not, says when to look again: at the limit, or when half of what is free above the floor has been written. */
-static bool is_needed(const struct zvm_keeper *keeper)
+static enum need look(const struct zvm_keeper *keeper)
 {
 	struct zvm_store *store = keeper->options.store;
 	uint64_t limit = beginning(&keeper->options), room = UINT64_MAX / 4;
 	struct statvfs st;
-	int64_t count = atomic_load(&store->page->bytes);
-	uint64_t bytes = count > 0 ? (uint64_t)count : 0;
+	uint64_t bytes = used_bytes(store);
 	if (!atomic_load(&store->page->measured) || bytes > limit)
-		return true;
-	if (fstatvfs(store->directory, &st) == 0) {
-		uint64_t left = (uint64_t)st.f_bavail * st.f_frsize;
+		return LIMITS;
+	if (keeper->options.min_free && fstatvfs(store->directory, &st) == 0) {
+		uint64_t left = (uint64_t)st.f_bavail * st.f_frsize, inodes = inodes_above_floor(&st);
 		if (left < keeper->options.min_free)
-			return true;
-		room = (left - keeper->options.min_free) / 2;
+			return LIMITS;
+		if (!inodes)
+			return FULL;
+		left -= keeper->options.min_free;
+		room = (left < inodes * LEAST_BYTES ? left : inodes * LEAST_BYTES) / 2;
 	}
 	atomic_store(&store->watched_bytes, 1 + (room < limit - bytes ? bytes + room : limit));
-	return false;
+	return NOTHING;
 }
 
 /* --- a gc --- */
@@ -125,31 +149,50 @@ static void wait_or_stop(const struct zvm_keeper *keeper, pid_t pid)
 		       keeper->options.store->path, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-/* Where the disk is full within all limits, the store makes room by what it takes itself. */
-static uint64_t wanted_size(const struct zvm_keeper *keeper, bool full)
+/* Where the disk is full within all limits, the store makes room by a tenth of what it takes itself. */
+static uint64_t wanted_size(const struct zvm_keeper *keeper, enum need need)
 {
 	uint64_t limit = beginning(&keeper->options);
-	int64_t bytes = atomic_load(&keeper->options.store->page->bytes);
-	return full && bytes > 0 && (uint64_t)bytes <= limit ? (uint64_t)bytes - 1 : limit;
+	uint64_t bytes = used_bytes(keeper->options.store);
+	return need == FULL && bytes <= limit ? bytes - bytes / 10 : limit;
 }
 
-static void collect(struct zvm_keeper *keeper, bool full)
+/* What has come since it looked may be why, so that waiting ends when much has come. */
+static void wait_longer(struct zvm_keeper *keeper)
+{
+	keeper->pause = !keeper->pause ? SOON_MS : keeper->pause * 2 < LATE_MS ? keeper->pause * 2 : LATE_MS;
+	keeper->worth_bytes = used_bytes(keeper->options.store) + beginning(&keeper->options) / 100;
+	atomic_store(&keeper->options.store->watched_bytes, keeper->worth_bytes);
+}
+
+static void collect(struct zvm_keeper *keeper, enum need need)
 {
 	pid_t pid;
 	const struct zvm_page *page = keeper->options.store->page;
 	uint64_t before = atomic_load(&page->freed);
-	int r = spawn(keeper, wanted_size(keeper, full), &pid);
+	int r = spawn(keeper, wanted_size(keeper, need), &pid);
 	if (r) {
 		syslog(LOG_WARNING, "gc cannot be started: %s", strerror(-r));
 	} else {
 		setpriority(PRIO_PROCESS, (id_t)pid, NICENESS);
 		wait_or_stop(keeper, pid);
 	}
-	if (atomic_load(&page->freed) != before || (!full && !is_needed(keeper)))
+	if (atomic_load(&page->freed) != before || (need == LIMITS && look(keeper) == NOTHING))
 		keeper->pause = 0;
 	else
-		keeper->pause = !keeper->pause ? SOON_MS : keeper->pause * 2 < LATE_MS ? keeper->pause * 2 : LATE_MS;
+		wait_longer(keeper);
 	keeper->not_before = now_ms() + keeper->pause;
+}
+
+/* Who has met the end of the disk gives back what he had written there, so that it looks better than it is. */
+static enum need look_again(const struct zvm_keeper *keeper)
+{
+	struct pollfd stop = {.fd = keeper->stop_fd, .events = POLLIN};
+	if (!keeper->options.min_free || !atomic_exchange(&keeper->options.store->full, false))
+		return look(keeper);
+	poll(&stop, 1, GIVE_BACK_MS);
+	enum need need = look(keeper);
+	return need ? need : FULL;
 }
 
 /* --- life --- */
@@ -161,19 +204,15 @@ static void *keep(void *context)
 	uint64_t count;
 	while (!set[0].revents) {
 		int64_t now = now_ms();
-		bool waiting = now < keeper->not_before;
-		bool full =
-		        !waiting && keeper->options.min_free && atomic_exchange(&keeper->options.store->full, false);
-		if (full) /* who met the end of the disk gives back what he had written there */
-			poll(set, 1, GIVE_BACK_MS);
-		if (!waiting && (is_needed(keeper) || full)) {
-			collect(keeper, full);
+		bool waiting = now < keeper->not_before && used_bytes(keeper->options.store) <= keeper->worth_bytes;
+		enum need need = waiting ? NOTHING : look_again(keeper);
+		if (need) {
+			collect(keeper, need);
 			poll(set, 1, 0);
 			continue;
 		}
-		/* Who has just found nothing to remove need not be woken. */
-		int n = poll(set, waiting ? 1 : 2, waiting ? (int)(keeper->not_before - now) : LOOK_MS);
-		if (n > 0 && !waiting && set[1].revents && read(keeper->wake_fd, &count, sizeof count) < 0)
+		int n = poll(set, 2, waiting ? (int)(keeper->not_before - now) : LOOK_MS);
+		if (n > 0 && set[1].revents && read(keeper->wake_fd, &count, sizeof count) < 0)
 			break;
 	}
 	return NULL;
