@@ -38,17 +38,17 @@ int zvm_action_encode(const struct zvm_action *a, struct zvm_bytes *out)
 	return out->error;
 }
 
-/*
- * The seed must differ between actions and never between stores, so twin numbers (which depend on what a store saw
- * first) and prints are left out: only names and hashes go in.
- */
-int zvm_action_seed(const struct zvm_action *a, unsigned char seed[32])
+int zvm_action_kind(const struct zvm_action *a, struct zvm_bytes *out)
+{
+	struct zvm_action kind = *a;
+	kind.input_blob = (struct zvm_digest){0};
+	return zvm_action_encode(&kind, out);
+}
+
+static int seed_of(const struct zvm_action *a, unsigned char seed[32])
 {
 	zvm_autobytes struct zvm_bytes bytes = {0};
-	struct zvm_action plain = *a;
-	plain.script_blob.twin = plain.input_blob.twin = 0;
-	plain.script_blob.print = plain.input_blob.print = 0;
-	int r = zvm_action_encode(&plain, &bytes);
+	int r = zvm_action_encode(a, &bytes);
 	if (r)
 		return r;
 	for (unsigned i = 0; i < 4; i++) {
@@ -56,6 +56,20 @@ int zvm_action_seed(const struct zvm_action *a, unsigned char seed[32])
 		memcpy(seed + 8 * i, &part, 8);
 	}
 	return 0;
+}
+
+/*
+ * Seeds must differ between actions and never between stores, so twin numbers (which depend on what a store saw first)
+ * and prints are left out: only names and hashes go in.
+ */
+int zvm_action_seeds(const struct zvm_action *a, unsigned char seed[32], unsigned char own_seed[32])
+{
+	struct zvm_action plain = *a;
+	plain.script_blob.twin = plain.input_blob.twin = 0;
+	plain.script_blob.print = plain.input_blob.print = 0;
+	int r = seed_of(&plain, own_seed);
+	plain.input_blob = (struct zvm_digest){0};
+	return r ? r : seed_of(&plain, seed);
 }
 
 /* --- records --- */

@@ -26,6 +26,7 @@
 #include <zvm/cleanup.h>
 #include "claim.h"
 #include "engine_internal.h"
+#include "maker.h"
 #include "file_identity.h"
 #include "stage.h"
 #include "warrant.h"
@@ -501,6 +502,7 @@ int zvm_engine_open(const struct zvm_engine_options *options, struct zvm_engine 
 	r = r ? r : zvm_records_open(options->store, engine->blobs, &engine->records);
 	r = r ? r : zvm_scripts_open(options->scripts, engine->blobs, &engine->scripts);
 	r = r ? r : zvm_names_open(options->store, &engine->names);
+	r = r ? r : zvm_maker_open(engine, &engine->maker);
 	r = r ? r : start_threads(engine);
 	if (r) {
 		zvm_engine_close(engine);
@@ -527,6 +529,9 @@ void zvm_engine_close(struct zvm_engine *engine)
 		pthread_join(engine->workers[i], NULL);
 	if (engine->reaping)
 		pthread_join(engine->reaper, NULL);
+	zvm_maker_close(engine->maker);
+	if (engine->options.launcher)
+		zvm_box_forget_templates(engine->options.launcher);
 	free(engine->workers);
 	zvm_queue_free(&engine->queue);
 	zvm_table_close(engine->names);
@@ -555,6 +560,8 @@ void zvm_engine_counters(struct zvm_engine *engine, struct zvm_engine_counters *
 	        .failures_total = atomic_load(&c->failures),
 	        .cancelled_total = atomic_load(&c->cancelled),
 	        .timeouts_total = atomic_load(&c->timeouts),
+	        .templates_total = atomic_load(&c->templates),
+	        .template_runs_total = atomic_load(&c->template_runs),
 	        .joined_total = atomic_load(&c->joined),
 	        .system_calls_total = atomic_load(&c->system_calls),
 	        .run_microseconds_total = atomic_load(&c->run_us),

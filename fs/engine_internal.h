@@ -7,7 +7,9 @@
 #include <uthash.h>
 #include <zvm/blob.h>
 #include <zvm/engine.h>
+#include <zvm/bytes.h>
 #include <zvm/record.h>
+#include "check.h"
 #include "names.h"
 #include "queue.h"
 #include "script.h"
@@ -37,6 +39,7 @@ struct zvm_story {
 };
 
 struct zvm_counters {
+	atomic_ulong templates, template_runs;
 	atomic_ulong box_runs, hits, misses, in_flight, failures, cancelled, timeouts, joined, system_calls, run_us;
 };
 
@@ -68,6 +71,7 @@ struct zvm_engine {
 	struct zvm_records *records;
 	struct zvm_scripts *scripts;
 	struct zvm_table *names;
+	struct zvm_maker *maker;
 	struct zvm_counters counters;
 	/* engine.c */
 	pthread_mutex_t lock;
@@ -92,6 +96,20 @@ void zvm_story_free(struct zvm_story *story);
 /* The line that is ours to say about a stage, or NULL. */
 const char *zvm_stage_line(const struct zvm_stage_story *stage);
 int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_size);
+
+/* request.c: what the box is asked for, but for the streams. Close it also if it could not be opened. 0 or -errno. */
+struct zvm_request {
+	struct zvm_engine *engine;
+	const struct zvm_script *script;
+	struct zvm_contents contents;
+	struct zvm_view *view;
+	int script_fd;
+	struct zvm_bytes kind;
+	struct zvm_box_request box;
+};
+int zvm_request_open(struct zvm_engine *engine, const struct zvm_script *script, const struct zvm_action *action,
+                     struct zvm_request *ret);
+void zvm_request_close(struct zvm_request *request);
 
 /* Told by job.c when the last stage starts to run. */
 struct zvm_start {

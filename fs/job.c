@@ -16,6 +16,7 @@
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "engine_internal.h"
+#include "maker.h"
 #include "stage.h"
 #include "store_internal.h"
 #include "warrant.h"
@@ -158,79 +159,47 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 	return 0;
 }
 
-static int pinned_view(const struct work *w, struct zvm_view **ret)
-{
-	int r = zvm_view_open(w->script->directory, ret);
-	if (r || !w->script->directory)
-		return r;
-	zvm_autofd int fd = -1;
-	r = zvm_store_object(w->engine->options.store, &w->script->digest, &fd, NULL);
-	r = r ? r
-	      : zvm_view_pin(*ret, w->script->name, w->script->st.st_mode & 0777, w->script->size, &w->script->digest,
-	                     fd);
-	if (r) {
-		zvm_view_close(*ret);
-		*ret = NULL;
-	}
-	return r;
-}
-
-static int run_box(struct work *w, const struct zvm_view *view, int out_fd, int err_fd, struct zvm_box_outcome *outcome)
+static int run_box(struct work *w, const struct zvm_request *request, struct zvm_box_outcome *outcome)
 {
 	struct zvm_engine *engine = w->engine;
-	struct zvm_contents contents = zvm_blobs_contents(engine->blobs);
-	zvm_autofd int script_fd = -1;
-	int r = zvm_store_object(engine->options.store, &w->script->digest, &script_fd, NULL);
-	if (r)
-		return r;
-	struct zvm_box_request request = {
-	        .view = view,
-	        .contents = &contents,
-	        .asker = zvm_records_asker(engine->records),
-	        .script = w->script->guest_path,
-	        .script_fd = script_fd,
-	        .script_digest = w->script->digest,
-	        .arguments = w->stage.action.arguments,
-	        .environment = w->stage.action.environment,
-	        .limits = w->stage.action.limits,
-	        .stdin_fd = w->input_fd,
-	        .stdout_fd = out_fd,
-	        .stderr_fd = err_fd,
-	        .cancel_fd = w->cancel_fd,
-	        .trace = engine->options.trace,
-	        .trace_context = engine->options.trace_context,
-	};
-	r = zvm_action_seed(&w->stage.action, request.seed);
-	if (r)
-		return r;
 	atomic_fetch_add(&engine->counters.in_flight, 1);
-	r = zvm_box_run(engine->options.launcher, &request, outcome);
+	int r = zvm_box_run(engine->options.launcher, &request->box, outcome);
 	atomic_fetch_sub(&engine->counters.in_flight, 1);
-	if (r == 0 && outcome->end != ZVM_END_REFUSED)
+	if (r)
+		return r;
+	if (outcome->end != ZVM_END_REFUSED)
 		atomic_fetch_add(&engine->counters.box_runs, 1);
-	return r;
+	if (outcome->from_template)
+		atomic_fetch_add(&engine->counters.template_runs, 1);
+	if (outcome->wants_template)
+		zvm_maker_want(engine->maker, (struct zvm_script *)(uintptr_t)w->script, &w->stage.action);
+	atomic_fetch_add(&engine->counters.system_calls, outcome->system_calls);
+	atomic_fetch_add(&engine->counters.run_us, outcome->wall_us);
+	return 0;
 }
 
 static int run(struct work *w)
 {
-	struct zvm_view *view = NULL;
+	struct zvm_request request;
 	struct zvm_box_outcome outcome = {0};
 	zvm_autofd int out_fd = -1, err_fd = -1;
-	int r = pinned_view(w, &view);
+	int r = zvm_request_open(w->engine, w->script, &w->stage.action, &request);
 	r = r ? r : zvm_store_begin(w->engine->options.store, &out_fd);
 	r = r ? r : zvm_store_begin(w->engine->options.store, &err_fd);
 	if (r == 0 && w->start)
 		w->start->started(w->start->context, out_fd);
-	r = r ? r : run_box(w, view, out_fd, err_fd, &outcome);
+	request.box.stdin_fd = w->input_fd;
+	request.box.stdout_fd = out_fd;
+	request.box.stderr_fd = err_fd;
+	request.box.cancel_fd = w->cancel_fd;
+	r = r ? r : run_box(w, &request, &outcome);
 	if (r == 0) {
-		atomic_fetch_add(&w->engine->counters.system_calls, outcome.system_calls);
-		atomic_fetch_add(&w->engine->counters.run_us, outcome.wall_us);
 		r = outcome.end == ZVM_END_EXIT || outcome.end == ZVM_END_SIGNAL
 		            ? keep_result(w, &outcome, &out_fd, &err_fd)
 		            : no_result(w, &outcome);
 		zvm_box_outcome_free(&outcome);
 	}
-	zvm_view_close(view);
+	zvm_request_close(&request);
 	return r;
 }
 

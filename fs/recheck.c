@@ -113,7 +113,7 @@ static int run_box(const struct zvm_rechecker *rechecker, const struct zvm_actio
 	        .trace = trace ? zvm_plain_trace : NULL,
 	        .trace_context = trace,
 	};
-	int r = zvm_action_seed(action, request.seed);
+	int r = zvm_action_seeds(action, request.seed, request.own_seed);
 	return r ? r : zvm_box_run(rechecker->launcher, &request, &run->outcome);
 }
 

@@ -114,6 +114,12 @@ struct zvm_asker zvm_records_asker(struct zvm_records *records)
 	return (struct zvm_asker){.context = records, .ask = ask};
 }
 
+int zvm_records_hold(struct zvm_records *records, const struct zvm_view *view, const struct zvm_dependency *list,
+                     unsigned count, struct zvm_proof **proof)
+{
+	return zvm_check_dependencies(records->checks, view, list, count, false, proof);
+}
+
 /* --- addresses --- */
 
 struct address {

@@ -23,6 +23,8 @@ int zvm_engine_stats_text(struct zvm_engine *engine, char **ret, size_t *ret_siz
 	        {"zvm_failures_total", "counter", "Runs that failed by exit status or signal.", c.failures_total},
 	        {"zvm_cancelled_total", "counter", "Runs killed because nobody waited any more.", c.cancelled_total},
 	        {"zvm_timeouts_total", "counter", "Runs ended by the time limit.", c.timeouts_total},
+	        {"zvm_templates_total", "counter", "Templates made.", c.templates_total},
+	        {"zvm_template_runs_total", "counter", "Runs that went on from a template.", c.template_runs_total},
 	        {"zvm_joined_total", "counter", "Readers that joined a run already under way.", c.joined_total},
 	        {"zvm_guest_system_calls_total", "counter", "System calls made by guests.", c.system_calls_total},
 	        {"zvm_run_microseconds_total", "counter", "Real time spent in boxes.", c.run_microseconds_total},

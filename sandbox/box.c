@@ -24,11 +24,17 @@
 #include "broker.h"
 #include "launch.h"
 #include "packet.h"
+#include "template.h"
 
 /* After its report a box is gone in well under a millisecond; one that is not is killed. */
 #define LINGER_MS 50
 /* Beyond the guest's own limit: its stack, the loader's mappings, copy-on-write of the monitor. */
 #define DATA_SLACK (64ull << 20)
+#define STILLBORN_MAX 3
+/* A program that takes longer until it looks at its input would take up a processor that others wait for. */
+#define TEMPLATE_MAX_US 2000000
+/* Who prepares himself asks for files; who does not for so long computes. */
+#define TEMPLATE_SILENT_US 100000
 
 struct run {
 	const struct zvm_box_request *request;
@@ -37,6 +43,9 @@ struct run {
 	struct zvm_report report;
 	struct zvm_box_status status;
 	uint64_t start_us, deadline_us;
+	bool template, stopped; /* it is to become one, and it has */
+	bool rest;              /* it goes on from one */
+	bool heard;             /* the box has said something */
 	bool reported, gone, killed, broken, lost, timed_out, cancelled;
 };
 
@@ -64,31 +73,54 @@ static int append_only(int fd)
 	return copy < 0 ? -errno : copy;
 }
 
-static int send_order(const struct run *run, const struct zvm_program *program, uint64_t arena_size)
+/* What a run has for itself alone; of a template there is none. */
+struct streams {
+	int fds[3];
+	unsigned count;
+	uint64_t input_size;
+};
+
+static void close_streams(struct streams *s)
 {
-	const struct zvm_box_request *q = run->request;
-	zvm_autofd int out = append_only(q->stdout_fd);
-	zvm_autofd int err = append_only(q->stderr_fd);
-	if (out < 0 || err < 0)
-		return out < 0 ? out : err;
-	zvm_autobytes struct zvm_bytes strings = {0};
+	for (unsigned i = 1; i < s->count; i++)
+		zvm_close_pointer(&s->fds[i]);
+}
+
+static int open_streams(const struct zvm_box_request *q, struct streams *s)
+{
 	struct stat input;
+	s->fds[0] = q->stdin_fd;
+	s->fds[1] = append_only(q->stdout_fd);
+	s->fds[2] = append_only(q->stderr_fd);
+	s->count = 3;
+	if (s->fds[1] < 0 || s->fds[2] < 0)
+		return s->fds[1] < 0 ? s->fds[1] : s->fds[2];
 	if (fstat(q->stdin_fd, &input) < 0)
 		return -errno;
+	s->input_size = (uint64_t)input.st_size;
+	return 0;
+}
+
+static int send_order(const struct run *run, const struct zvm_program *program, const struct streams *streams,
+                      uint64_t arena_size)
+{
+	const struct zvm_box_request *q = run->request;
+	zvm_autobytes struct zvm_bytes strings = {0};
 	struct zvm_run_order order = {
 	        .magic = ZVM_ORDER_MAGIC,
-	        .flags = q->trace ? ZVM_RUN_TRACE : 0,
+	        .flags = (q->trace ? ZVM_RUN_TRACE : 0) | (run->template ? ZVM_RUN_TEMPLATE : 0),
 	        .memory_limit = q->limits.memory_bytes,
 	        .output_limit = q->limits.output_bytes,
 	        .cpu_seconds = q->limits.wall_ms / 1000 + 2,
 	        .data_limit = q->limits.memory_bytes + DATA_SLACK,
 	        .arena_size = arena_size,
-	        .input_size = (uint64_t)input.st_size,
+	        .input_size = streams->input_size,
 	        .has_interpreter = program->has_interpreter,
 	        .program = program->image,
 	        .interpreter = program->interpreter,
 	};
 	memcpy(order.seed, q->seed, sizeof order.seed);
+	memcpy(order.own_seed, q->own_seed, sizeof order.own_seed);
 	zvm_bytes_append(&strings, program->executable, strlen(program->executable) + 1);
 	append_words(&strings, (const char *const *)program->arguments, &order.argument_count);
 	append_words(&strings, q->environment, &order.environment_count);
@@ -98,9 +130,40 @@ static int send_order(const struct run *run, const struct zvm_program *program, 
 		return -E2BIG;
 	order.strings_size = (uint32_t)strings.size;
 	order.size = (uint32_t)(sizeof order + strings.size);
-	int fds[5] = {q->stdin_fd, out, err, program->fd, program->interpreter_fd};
+	int fds[5], *files = fds + streams->count;
+	memcpy(fds, streams->fds, streams->count * sizeof fds[0]);
+	files[0] = program->fd;
+	files[1] = program->interpreter_fd;
 	return zvm_packet_send(run->box.socket, &order, sizeof order, strings.data, strings.size, fds,
-	                       program->has_interpreter ? 5 : 4);
+	                       streams->count + 1 + program->has_interpreter);
+}
+
+static int order_run(const struct run *run, const struct zvm_program *program, uint64_t arena_size)
+{
+	struct streams streams = {.count = 0};
+	int r = run->template ? 0 : open_streams(run->request, &streams);
+	r = r ? r : send_order(run, program, &streams, arena_size);
+	close_streams(&streams);
+	return r;
+}
+
+/* That it has died as it waited is told where it is served. */
+static int unless_gone(int r)
+{
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
+}
+
+/* To a box that goes on where its template stopped. */
+static int order_part(const struct run *run)
+{
+	struct streams streams = {.count = 0};
+	struct zvm_part_order order = {.magic = ZVM_ORDER_MAGIC};
+	int r = open_streams(run->request, &streams);
+	order.input_size = streams.input_size;
+	memcpy(order.own_seed, run->request->own_seed, sizeof order.own_seed);
+	r = r ? r : zvm_packet_send(run->box.socket, &order, sizeof order, NULL, 0, streams.fds, streams.count);
+	close_streams(&streams);
+	return r;
 }
 
 /* --- serving --- */
@@ -122,9 +185,25 @@ static void take_status(struct run *run)
 	}
 }
 
+/* A template that is being made: see above. */
+static void expect_more(struct run *run)
+{
+	uint64_t now = now_us(), last = run->start_us + TEMPLATE_MAX_US;
+	run->deadline_us = now + TEMPLATE_SILENT_US < last ? now + TEMPLATE_SILENT_US : last;
+}
+
 static void take_packet(struct run *run)
 {
 	int r = zvm_broker_serve(run->broker, &run->report);
+	run->heard |= r >= 0;
+	if (run->template)
+		expect_more(run);
+	if (r == ZVM_BROKER_STOPPED && run->template) {
+		run->stopped = true;
+		return;
+	}
+	if (r == ZVM_BROKER_STOPPED)
+		r = -EPROTO;
 	if (r == 0) {
 		run->reported = true;
 		run->deadline_us = now_us() + LINGER_MS * 1000;
@@ -159,7 +238,7 @@ static void at_deadline(struct run *run)
 
 static void serve(struct run *run)
 {
-	while (!run->gone) {
+	while (!run->gone && !run->stopped) {
 		struct pollfd set[3] = {
 		        {.fd = run->box.socket, .events = POLLIN},
 		        {.fd = run->box.status, .events = POLLIN},
@@ -352,7 +431,20 @@ static void account(const struct run *run, struct zvm_box_outcome *out)
 	list_refused(&run->report, out);
 }
 
-static int run_program(struct zvm_launcher *launcher, struct run *run, const struct zvm_program *program)
+/* A box with its order in it has been served until it ended; or there is trouble, and it has to end. */
+static void finish(struct zvm_launcher *launcher, struct run *run)
+{
+	if (!run->gone) {
+		kill_box(run);
+		take_status(run);
+	}
+	zvm_boxed_close(&run->box);
+	if (run->lost)
+		zvm_launcher_lost(launcher);
+}
+
+/* Takes a box and has it run, or begin to, until it has ended or stopped. */
+static int start_program(struct zvm_launcher *launcher, struct run *run, const struct zvm_program *program)
 {
 	uint64_t arena_size = (run->request->limits.memory_bytes + ZVM_ARENA_OVERHEAD) & ~4095ull;
 	if (arena_size > ZVM_ARENA_MAPPED)
@@ -361,16 +453,11 @@ static int run_program(struct zvm_launcher *launcher, struct run *run, const str
 	if (r)
 		return r;
 	r = zvm_broker_attach(run->broker, run->box.socket);
-	r = r ? r : send_order(run, program, arena_size);
+	r = r ? r : unless_gone(order_run(run, program, arena_size));
 	if (r == 0)
 		serve(run);
-	if (!run->gone) {
-		kill_box(run);
-		take_status(run);
-	}
-	zvm_boxed_close(&run->box);
-	if (run->lost)
-		zvm_launcher_lost(launcher);
+	if (r || !run->stopped)
+		finish(launcher, run);
 	return r;
 }
 
@@ -381,26 +468,134 @@ static void refuse(const struct zvm_program *program, int error, struct zvm_box_
 	out->message = program->message ? strdup(program->message) : NULL;
 }
 
-int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *request, struct zvm_box_outcome *ret)
+/* From the beginning. */
+static int run_whole(struct zvm_launcher *launcher, struct run *run, struct zvm_box_outcome *ret)
 {
+	const struct zvm_box_request *request = run->request;
 	struct zvm_program program;
-	*ret = (struct zvm_box_outcome){0};
-	struct run run = {.request = request, .box = {-1, -1}, .start_us = now_us()};
-	run.deadline_us = run.start_us + request->limits.wall_ms * 1000;
-	int r = zvm_broker_new(request, &run.broker);
-	if (r)
-		return r;
-	r = zvm_program_resolve(zvm_broker_ask, run.broker, request->script, request->script_fd, NULL,
-	                        request->arguments, request->environment, &program);
-	r = r ? r : zvm_broker_prepare(run.broker, &program);
+	int r = zvm_program_resolve(zvm_broker_ask, run->broker, request->script, request->script_fd, NULL,
+	                            request->arguments, request->environment, &program);
+	r = r ? r : zvm_broker_prepare(run->broker, &program);
 	if (zvm_program_is_refusal(r)) {
 		refuse(&program, r, ret);
 		r = 0;
 	} else if (r == 0) {
-		r = run_program(launcher, &run, &program);
-		account(&run, ret);
-		judge(&run, ret);
+		r = start_program(launcher, run, &program);
+		if (!run->stopped) {
+			account(run, ret);
+			judge(run, ret);
+		}
 	}
+	zvm_program_free(&program);
+	return r;
+}
+
+/* What was traced as the template was made. */
+static void trace_again(const struct zvm_box_request *request, const struct zvm_bytes *lines)
+{
+	const char *at = (const char *)lines->data, *end = at + lines->size;
+	for (const char *next; request->trace && at < end && (next = memchr(at, '\n', (size_t)(end - at)));
+	     at = next + 1)
+		request->trace(request->trace_context, at, (size_t)(next - at));
+}
+
+static void keep_line(void *context, const char *line, size_t length)
+{
+	zvm_bytes_append(context, line, length);
+	zvm_bytes_append(context, "\n", 1);
+}
+
+/* From a template. -EAGAIN: it cannot be had so, and nothing has happened. */
+static int run_rest(struct zvm_launcher *launcher, struct run *run, struct zvm_template *t, struct zvm_box_outcome *ret)
+{
+	int r = zvm_broker_inherit(run->broker, zvm_template_broker(t));
+	if (r)
+		return r;
+	if (zvm_template_take(t, &run->box))
+		return -EAGAIN;
+	r = zvm_broker_attach(run->broker, run->box.socket);
+	r = r ? r : unless_gone(order_part(run));
+	trace_again(run->request, zvm_template_trace(t));
+	if (r == 0)
+		serve(run);
+	finish(launcher, run);
+	zvm_template_give(t);
+	account(run, ret);
+	judge(run, ret);
+	ret->from_template = true;
+	return r;
+}
+
+/* The template of such runs, if there is one that can serve this run. */
+static struct zvm_template *find_template(struct zvm_launcher *launcher, const struct zvm_box_request *request,
+                                          struct zvm_box_outcome *ret)
+{
+	struct zvm_templates *templates = zvm_launcher_templates(launcher);
+	bool first = zvm_launcher_template_first(launcher);
+	if (!request->kind || (request->trace && !first) || !zvm_launcher_keeps_boxes(launcher))
+		return NULL;
+	struct zvm_template *t = zvm_templates_find(templates, request, &ret->wants_template);
+	if (!t && first && zvm_box_template(launcher, request) == 0)
+		t = zvm_templates_find(templates, request, &ret->wants_template);
+	if (!t || zvm_template_holds(t, request))
+		return t;
+	zvm_templates_drop(templates, t);
+	zvm_template_unref(t);
+	return NULL;
+}
+
+static int new_run(struct run *run, const struct zvm_box_request *request)
+{
+	*run = (struct run){.request = request, .box = {.socket = -1, .status = -1, .arena = -1}, .start_us = now_us()};
+	run->deadline_us = run->start_us + request->limits.wall_ms * 1000;
+	return zvm_broker_new(request, &run->broker);
+}
+
+/* The box was dead when it got its order, or its template could give none: what it was to run has not begun. */
+static bool is_stillborn(const struct run *run, int r, const struct zvm_box_outcome *out)
+{
+	if (r || run->heard || run->cancelled || run->timed_out || out->stdout_size || out->stderr_size)
+		return r == -EAGAIN && run->rest;
+	return out->end == ZVM_END_MEMORY || out->end == ZVM_END_BROKEN;
+}
+
+static int run_once(struct zvm_launcher *launcher, struct run *run, struct zvm_box_outcome *ret)
+{
+	struct zvm_template *t = find_template(launcher, run->request, ret);
+	if (!t)
+		return run_whole(launcher, run, ret);
+	run->rest = true;
+	int r = run_rest(launcher, run, t, ret);
+	if (is_stillborn(run, r, ret))
+		zvm_templates_drop(zvm_launcher_templates(launcher), t);
+	zvm_template_unref(t);
+	return r;
+}
+
+/* Boxes wait for their runs, and may be killed as they wait, each alone or all together with what they were forked
+ * from. */
+static int run_anyhow(struct zvm_launcher *launcher, struct run *run, struct zvm_box_outcome *ret)
+{
+	const struct zvm_box_request *request = run->request;
+	int r = run_once(launcher, run, ret);
+	for (unsigned i = 0; i < STILLBORN_MAX && is_stillborn(run, r, ret); i++) {
+		zvm_broker_free(run->broker);
+		run->broker = NULL;
+		zvm_box_outcome_free(ret);
+		r = new_run(run, request);
+		r = r ? r : run_once(launcher, run, ret);
+	}
+	return r;
+}
+
+int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *request, struct zvm_box_outcome *ret)
+{
+	struct run run;
+	*ret = (struct zvm_box_outcome){0};
+	int r = new_run(&run, request);
+	if (r)
+		return r;
+	r = run_anyhow(launcher, &run, ret);
 	if (r == 0) {
 		list_walls(launcher, ret);
 		r = zvm_broker_take_dependencies(run.broker, &ret->dependencies, &ret->dependency_count);
@@ -408,9 +603,74 @@ int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *req
 	}
 	if (r)
 		zvm_box_outcome_free(ret);
-	zvm_program_free(&program);
 	zvm_broker_free(run.broker);
 	return r;
+}
+
+/* --- templates --- */
+
+/* The launcher has the box from now on; what it was asked and answered is kept for those that will go on from it. */
+static int keep_stopped(struct zvm_launcher *launcher, struct run *run, struct zvm_template **ret)
+{
+	int feed[2];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, feed) < 0)
+		return -errno;
+	int r = zvm_launcher_template(launcher, &run->box, feed[1]);
+	close(feed[1]);
+	r = r ? r : zvm_template_new(run->broker, run->box.status, feed[0], ret);
+	if (r) {
+		close(feed[0]);
+		return r;
+	}
+	run->broker = NULL;
+	run->box.status = -1;
+	return 0;
+}
+
+static int make_template(struct zvm_launcher *launcher, const struct zvm_box_request *request,
+                         struct zvm_template **ret)
+{
+	struct run run;
+	struct zvm_box_outcome unused = {0};
+	zvm_autobytes struct zvm_bytes lines = {0};
+	struct zvm_box_request traced = *request;
+	traced.trace_context = &lines;
+	traced.trace = request->trace ? keep_line : NULL;
+	int r = new_run(&run, &traced);
+	if (r)
+		return r;
+	run.template = true;
+	expect_more(&run);
+	r = run_whole(launcher, &run, &unused);
+	r = r || run.stopped ? r : -ENOENT;
+	r = r ? r : zvm_broker_trouble(run.broker);
+	r = r ? r : keep_stopped(launcher, &run, ret);
+	if (r == 0) {
+		*zvm_template_trace(*ret) = lines;
+		lines = (struct zvm_bytes){0};
+	}
+	zvm_boxed_close(&run.box);
+	zvm_box_outcome_free(&unused);
+	zvm_broker_free(run.broker);
+	return r;
+}
+
+int zvm_box_template(struct zvm_launcher *launcher, const struct zvm_box_request *request)
+{
+	struct zvm_templates *templates = zvm_launcher_templates(launcher);
+	struct zvm_template *made = NULL;
+	if (!request->kind || !zvm_launcher_keeps_boxes(launcher))
+		return -EOPNOTSUPP;
+	if (!zvm_templates_begin(templates, request))
+		return -EEXIST;
+	int r = make_template(launcher, request, &made);
+	zvm_templates_end(templates, request, made);
+	return r;
+}
+
+void zvm_box_forget_templates(struct zvm_launcher *launcher)
+{
+	zvm_templates_forget(zvm_launcher_templates(launcher));
 }
 
 static void free_strings(char **strings, unsigned count)

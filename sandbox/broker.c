@@ -362,10 +362,10 @@ static int serve_path(struct zvm_broker *broker, const struct zvm_ask *ask, cons
 
 /* --- prepared images --- */
 
-static int note_unproven(struct zvm_broker *broker, const char *path, uint32_t places)
+/* Takes the line. */
+static int keep_unproven(struct zvm_broker *broker, char *line)
 {
-	char *line;
-	if (asprintf(&line, "%s: %u", path, places) < 0)
+	if (!line)
 		return -ENOMEM;
 	for (unsigned i = 0; i < broker->unproven_count; i++) {
 		if (!strcmp(broker->unproven[i], line)) {
@@ -381,6 +381,12 @@ static int note_unproven(struct zvm_broker *broker, const char *path, uint32_t p
 	broker->unproven = more;
 	more[broker->unproven_count++] = line;
 	return 0;
+}
+
+static int note_unproven(struct zvm_broker *broker, const char *path, uint32_t places)
+{
+	char *line;
+	return keep_unproven(broker, asprintf(&line, "%s: %u", path, places) < 0 ? NULL : line);
 }
 
 static bool is_known(const struct zvm_digest *digest)
@@ -601,6 +607,7 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report)
 		serve_trace(broker, text, ask.text_length);
 		r = 0;
 		break;
+	case ZVM_ASK_KIND_STOPPED: return ask.text_length ? -EPROTO : ZVM_BROKER_STOPPED;
 	case ZVM_ASK_KIND_REPORT:
 		if (ask.text_length != sizeof *ret_report)
 			return -EPROTO;
@@ -617,6 +624,87 @@ void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *
 	*ret_count = broker->unproven_count;
 	broker->unproven = NULL;
 	broker->unproven_count = 0;
+}
+
+void zvm_broker_close_files(struct zvm_broker *broker)
+{
+	for (struct asked *a = broker->asked; a; a = a->hh.next) {
+		zvm_close_pointer(&a->fd);
+		zvm_close_pointer(&a->image.fd);
+		a->fd = a->image.fd = -1;
+		a->has_image = false;
+	}
+	broker->open_count = 0;
+}
+
+static int copy_answer(const struct zvm_answer *from, struct zvm_answer *to)
+{
+	*to = *from;
+	to->fd = -1;
+	to->text = from->text ? strdup(from->text) : NULL;
+	return from->text && !to->text ? -ENOMEM : 0;
+}
+
+static int inherit_asked(struct zvm_broker *broker, const struct asked *from)
+{
+	struct asked *a = new_asked(&from->dependency.question);
+	int r = a ? copy_answer(&from->dependency.answer, &a->dependency.answer) : -ENOMEM;
+	if (r == 0) {
+		a->content_size = from->content_size;
+		a->pinned = from->pinned;
+		a->missing = from->missing;
+		r = number_content(broker, a);
+	}
+	if (r) {
+		if (a)
+			forget(a);
+		return r;
+	}
+	HASH_ADD(hh, broker->asked, key, a->key_size, a);
+	return 0;
+}
+
+int zvm_broker_inherit(struct zvm_broker *broker, const struct zvm_broker *from)
+{
+	int r = 0;
+	for (const struct asked *a = from->asked; a && r == 0; a = a->hh.next)
+		r = inherit_asked(broker, a);
+	broker->count = from->count;
+	broker->texts = from->texts;
+	for (unsigned i = 0; i < from->unproven_count && r == 0; i++)
+		r = keep_unproven(broker, strdup(from->unproven[i]));
+	return r;
+}
+
+void zvm_dependencies_free(struct zvm_dependency *list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		free(list[i].question.path);
+		zvm_answer_free(&list[i].answer);
+	}
+	free(list);
+}
+
+int zvm_broker_copy_dependencies(const struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)
+{
+	struct zvm_dependency *list = calloc(broker->count + 1, sizeof *list);
+	unsigned n = 0;
+	int r = list ? 0 : -ENOMEM;
+	for (const struct asked *a = broker->asked; a && r == 0; a = a->hh.next) {
+		if (a->pinned)
+			continue;
+		list[n].question = a->dependency.question;
+		list[n].question.path = strdup(a->dependency.question.path);
+		r = copy_answer(&a->dependency.answer, &list[n].answer);
+		r = list[n++].question.path ? r : -ENOMEM;
+	}
+	if (r) {
+		zvm_dependencies_free(list, n);
+		return r;
+	}
+	*ret = list;
+	*ret_count = n;
+	return 0;
 }
 
 int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count)

@@ -19,13 +19,21 @@ zvm_asker zvm_broker_ask;
 /* Puts prepared images in place of the program's and the interpreter's descriptors. 0 or -errno. */
 int zvm_broker_prepare(struct zvm_broker *broker, struct zvm_program *program);
 
-/* Serves one packet. 1: served; 0: *ret_report is filled; -EPIPE: the box has hung up; -EPROTO: it speaks nonsense, or
- * does not listen. */
+/* It starts with the questions that another has answered, and the same answers. Before it is attached. 0 or -errno. */
+int zvm_broker_inherit(struct zvm_broker *broker, const struct zvm_broker *from);
+
+#define ZVM_BROKER_STOPPED 2
+/* Serves one packet. 1: served; ZVM_BROKER_STOPPED: the box has become a template; 0: *ret_report is filled; -EPIPE:
+ * the box has hung up; -EPROTO: it speaks nonsense, or does not listen. */
 int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
 
 /* -errno of the first question that could not be answered for a reason of ours; 0: there was none. */
 int zvm_broker_trouble(const struct zvm_broker *broker);
 
+/* Descriptors kept for a second asking: it will have to ask for them anew. */
+void zvm_broker_close_files(struct zvm_broker *broker);
+int zvm_broker_copy_dependencies(const struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
+void zvm_dependencies_free(struct zvm_dependency *list, unsigned count);
 /* Hands over the dependencies. 0 or -ENOMEM. */
 int zvm_broker_take_dependencies(struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
 

@@ -36,12 +36,13 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <zvm/cleanup.h>
+#include "launch_internal.h"
 #include "packet.h"
 #include "protocol.h"
+#include "template.h"
 #include "wall.h"
 #include "zygote.h"
 
-#define BOXES_MAX 256
 #define POOL_MAX 16
 #define PATIENCE_MS 1000 /* with a user who has too many processes */
 #define TRY_AGAIN_MS 10
@@ -49,7 +50,7 @@
 /* Memory that the launcher writes and the daemon reads. */
 struct shared {
 	struct zvm_wall_report reports[ZVM_WALL_COUNT];
-	pid_t groups[BOXES_MAX]; /* of the boxes; 0: free slot */
+	pid_t groups[ZVM_BOXES_MAX]; /* of the boxes; 0: free slot */
 };
 
 struct zvm_launcher {
@@ -58,55 +59,53 @@ struct zvm_launcher {
 	int cgroup; /* for zygotes to enter; -1 */
 	pid_t pid;
 	unsigned pool;
-	bool plain;
+	bool plain, template_first;
 	bool asked_ahead; /* a box is on its way that nobody has taken yet */
 	struct shared *shared;
 	struct zvm_zygote zygote;
+	struct zvm_templates *templates;
 };
 
-enum launcher_request { REQUEST_BOX = 1 };
+/* TEMPLATE comes with [its socket, its arena, the feed], and has no answer but what comes by the feed. */
+enum launcher_request { REQUEST_BOX = 1, REQUEST_TEMPLATE = 2 };
 
 struct request {
 	uint32_t kind;
+	uint32_t box; /* that has become a template */
+};
+
+struct handed_out {
+	int32_t result;
+	uint32_t box; /* its number */
 };
 
 /* --- the launcher process --- */
 
-struct box {
-	pid_t group; /* 0: free slot */
-	int status;  /* our end; -1 while the box waits in the pool */
-	int socket;  /* the host's end, while in the pool; else -1 */
-	int arena;   /* memfd, while in the pool; else -1 */
-	struct zvm_box_status sum;
-};
-
-struct launcher_process {
-	int control, zygote, signals, proc, cgroup;
-	pid_t zygote_pid;
-	unsigned pool;
-	const struct zvm_launcher *launcher;
-	struct box boxes[BOXES_MAX];
-};
-
-static void close_box(struct launcher_process *l, struct box *box)
+static void close_box(struct zvm_launcher_process *l, struct zvm_box_slot *box)
 {
 	l->launcher->shared->groups[box - l->boxes] = 0;
 	zvm_close_pointer(&box->status);
 	zvm_close_pointer(&box->socket);
 	zvm_close_pointer(&box->arena);
-	*box = (struct box){.status = -1, .socket = -1, .arena = -1};
+	*box = (struct zvm_box_slot){.status = -1, .socket = -1, .arena = -1};
 }
 
-static struct box *free_slot(struct launcher_process *l)
+struct zvm_box_slot *zvm_launch_free_slot(struct zvm_launcher_process *l)
 {
-	for (unsigned i = 0; i < BOXES_MAX; i++)
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
 		if (!l->boxes[i].group)
 			return &l->boxes[i];
 	return NULL;
 }
 
+void zvm_launch_occupy(struct zvm_launcher_process *l, struct zvm_box_slot *slot, const struct zvm_box_slot *box)
+{
+	l->launcher->shared->groups[slot - l->boxes] = box->group;
+	*slot = *box;
+}
+
 /* Dead or useless: neither a zombie is left of it nor its number, which may be a stranger's soon. */
-static void bury_zygote(struct launcher_process *l)
+static void bury_zygote(struct zvm_launcher_process *l)
 {
 	zvm_close_pointer(&l->zygote);
 	l->zygote = -1;
@@ -117,7 +116,7 @@ static void bury_zygote(struct launcher_process *l)
 	l->zygote_pid = 0;
 }
 
-static int start_zygote(struct launcher_process *l)
+static int start_zygote(struct zvm_launcher_process *l)
 {
 	int pair[2];
 	bury_zygote(l);
@@ -146,9 +145,9 @@ static int make_arena(void)
 }
 
 /* One more box in the pool: ask the zygote to fork, and make the child a group of its own. */
-static int fork_box(struct launcher_process *l)
+static int fork_box(struct zvm_launcher_process *l)
 {
-	struct box *box = free_slot(l);
+	struct zvm_box_slot *box = zvm_launch_free_slot(l);
 	int pair[2];
 	if (!box)
 		return -EAGAIN;
@@ -172,35 +171,36 @@ static int fork_box(struct launcher_process *l)
 		return r;
 	}
 	setpgid(done.pid, done.pid);
-	l->launcher->shared->groups[box - l->boxes] = done.pid;
-	*box = (struct box){.group = done.pid, .status = -1, .socket = pair[0], .arena = zvm_steal_fd(&arena)};
+	zvm_launch_occupy(l, box,
+	                  &(struct zvm_box_slot){
+	                          .group = done.pid, .status = -1, .socket = pair[0], .arena = zvm_steal_fd(&arena)});
 	return 0;
 }
 
-static struct box *pooled(struct launcher_process *l)
+static struct zvm_box_slot *pooled(struct zvm_launcher_process *l)
 {
-	for (unsigned i = 0; i < BOXES_MAX; i++)
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
 		if (l->boxes[i].group && l->boxes[i].socket >= 0)
 			return &l->boxes[i];
 	return NULL;
 }
 
-static unsigned pool_size(const struct launcher_process *l)
+static unsigned pool_size(const struct zvm_launcher_process *l)
 {
 	unsigned n = 0;
-	for (unsigned i = 0; i < BOXES_MAX; i++)
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
 		n += l->boxes[i].group && l->boxes[i].socket >= 0;
 	return n;
 }
 
 /* A box that waits reads the end of its socket and exits. */
-static void put_away(struct box *box)
+static void put_away(struct zvm_box_slot *box)
 {
 	zvm_close_pointer(&box->socket);
 	box->socket = -1;
 }
 
-static int fork_box_with_retry(struct launcher_process *l)
+static int fork_box_with_retry(struct zvm_launcher_process *l)
 {
 	int r = l->zygote_pid ? fork_box(l) : -EPIPE;
 	if (r == -EIO || r == -EPIPE || r == -ECONNRESET) {
@@ -222,7 +222,7 @@ static void add_usage(struct zvm_box_status *sum, int status, const struct rusag
 }
 
 /* Everybody of the group that is dead already; when nobody is left, the box is over. */
-static void reap_group(struct launcher_process *l, struct box *box)
+static void reap_group(struct zvm_launcher_process *l, struct zvm_box_slot *box)
 {
 	for (;;) {
 		int status;
@@ -246,7 +246,7 @@ static void reap_group(struct launcher_process *l, struct box *box)
  * Who is in our own group: the zygote, and a box that it forked as it died, so that we never heard of it. Whoever wants
  * the next box finds that the zygote is gone and starts another.
  */
-static void reap_others(struct launcher_process *l)
+static void reap_others(struct zvm_launcher_process *l)
 {
 	pid_t pid;
 	while ((pid = waitpid(0, NULL, WNOHANG | __WALL)) > 0)
@@ -254,19 +254,20 @@ static void reap_others(struct launcher_process *l)
 			l->zygote_pid = 0;
 }
 
-static void reap(struct launcher_process *l)
+static void reap(struct zvm_launcher_process *l)
 {
 	struct signalfd_siginfo info;
 	while (read(l->signals, &info, sizeof info) == sizeof info)
 		;
-	for (unsigned i = 0; i < BOXES_MAX; i++)
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
 		if (l->boxes[i].group)
 			reap_group(l, &l->boxes[i]);
+	zvm_launch_templates_tidy(l);
 	reap_others(l);
 }
 
 /* A byte or the end of a status socket: the host wants this box gone. */
-static void serve_status(struct box *box)
+static void serve_status(struct zvm_box_slot *box)
 {
 	char byte;
 	ssize_t got = recv(box->status, &byte, 1, MSG_DONTWAIT);
@@ -275,14 +276,19 @@ static void serve_status(struct box *box)
 		zvm_close_pointer(&box->status), box->status = -1;
 }
 
-static unsigned fill_poll(const struct launcher_process *l, struct pollfd *set, struct box **who)
+#define FEEDS 2
+#define BOXES (FEEDS + ZVM_TEMPLATES_MAX)
+
+static unsigned fill_poll(const struct zvm_launcher_process *l, struct pollfd *set, struct zvm_box_slot **who)
 {
-	unsigned n = 2;
+	unsigned n = BOXES;
 	set[0] = (struct pollfd){.fd = l->control, .events = POLLIN};
 	set[1] = (struct pollfd){.fd = l->signals, .events = POLLIN};
-	for (unsigned i = 0; i < BOXES_MAX; i++)
+	for (unsigned i = 0; i < ZVM_TEMPLATES_MAX; i++)
+		set[FEEDS + i] = (struct pollfd){.fd = l->templates[i].feed, .events = POLLIN};
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
 		if (l->boxes[i].group && l->boxes[i].status >= 0) {
-			who[n] = (struct box *)(uintptr_t)&l->boxes[i];
+			who[n] = (struct zvm_box_slot *)(uintptr_t)&l->boxes[i];
 			set[n++] = (struct pollfd){.fd = l->boxes[i].status, .events = POLLIN};
 		}
 	return n;
@@ -294,17 +300,20 @@ static unsigned fill_poll(const struct launcher_process *l, struct pollfd *set, 
  */
 enum { ATTEND_NOTHING, ATTEND_BOXES, ATTEND_REQUEST };
 
-static int attend(struct launcher_process *l, bool requests, int timeout_ms)
+static int attend(struct zvm_launcher_process *l, bool requests, int timeout_ms)
 {
-	static struct pollfd set[BOXES_MAX + 2];
-	static struct box *who[BOXES_MAX + 2];
+	static struct pollfd set[BOXES + ZVM_BOXES_MAX];
+	static struct zvm_box_slot *who[BOXES + ZVM_BOXES_MAX];
 	unsigned n = fill_poll(l, set, who);
 	if (!requests)
 		set[0].fd = -1;
 	int ready = poll(set, n, timeout_ms);
 	if (ready <= 0)
 		return ready == 0 || errno == EINTR ? ATTEND_NOTHING : -errno;
-	for (unsigned i = 2; i < n; i++)
+	for (unsigned i = 0; i < ZVM_TEMPLATES_MAX; i++)
+		if (set[FEEDS + i].revents && l->templates[i].feed == set[FEEDS + i].fd)
+			zvm_launch_template_serve(&l->templates[i]);
+	for (unsigned i = BOXES; i < n; i++)
 		if (set[i].revents && who[i]->status == set[i].fd)
 			serve_status(who[i]);
 	if (set[1].revents)
@@ -323,7 +332,7 @@ static int64_t now_ms(void)
  * The number of processes is limited by user, and as root all launchers of the machine share one. It may be that what
  * has just ended, here or elsewhere, is only not buried yet. Boxes are served meanwhile: those may have to be killed.
  */
-static int fork_box_patiently(struct launcher_process *l)
+static int fork_box_patiently(struct zvm_launcher_process *l)
 {
 	int r;
 	int64_t until = now_ms() + PATIENCE_MS;
@@ -333,17 +342,18 @@ static int fork_box_patiently(struct launcher_process *l)
 	return r;
 }
 
-static int hand_out(struct launcher_process *l)
+static int hand_out(struct zvm_launcher_process *l)
 {
 	int status[2];
-	int32_t result = pooled(l) ? 0 : fork_box_patiently(l);
-	struct box *box = pooled(l);
-	if (result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
-		result = -errno;
-	if (result || !box)
-		return zvm_packet_send(l->control, &result, sizeof result, NULL, 0, NULL, 0);
+	struct handed_out out = {.result = pooled(l) ? 0 : fork_box_patiently(l)};
+	struct zvm_box_slot *box = pooled(l);
+	if (out.result == 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, status) < 0)
+		out.result = -errno;
+	if (out.result || !box)
+		return zvm_packet_send(l->control, &out, sizeof out, NULL, 0, NULL, 0);
 	int fds[3] = {box->socket, status[1], box->arena};
-	int r = zvm_packet_send(l->control, &result, sizeof result, NULL, 0, fds, 3);
+	out.box = (uint32_t)(box - l->boxes);
+	int r = zvm_packet_send(l->control, &out, sizeof out, NULL, 0, fds, 3);
 	close(status[1]);
 	close(box->socket);
 	close(box->arena);
@@ -352,9 +362,9 @@ static int hand_out(struct launcher_process *l)
 	return r;
 }
 
-static void kill_all(struct launcher_process *l)
+static void kill_all(struct zvm_launcher_process *l)
 {
-	for (unsigned i = 0; i < BOXES_MAX; i++)
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
 		if (l->boxes[i].group)
 			kill(-l->boxes[i].group, SIGKILL);
 	if (l->zygote_pid > 0)
@@ -362,26 +372,39 @@ static void kill_all(struct launcher_process *l)
 }
 
 /* false: the daemon is gone. */
-static bool serve_request(struct launcher_process *l)
+static bool serve_request(struct zvm_launcher_process *l)
 {
 	struct request request;
-	ssize_t got = recv(l->control, &request, sizeof request, 0);
+	int fds[3];
+	unsigned count;
+	ssize_t got = zvm_packet_receive(l->control, &request, sizeof request, fds, 3, &count);
 	if (got <= 0)
-		return got < 0 && errno == EINTR;
+		return got == -EINTR;
+	if (got == sizeof request && request.kind == REQUEST_TEMPLATE && count == 3 && request.box < ZVM_BOXES_MAX) {
+		zvm_launch_template_start(l, &l->boxes[request.box], fds);
+		return true;
+	}
+	while (count)
+		close(fds[--count]);
 	if (got == sizeof request && request.kind == REQUEST_BOX)
 		hand_out(l);
 	return true;
 }
 
-static void serve(struct launcher_process *l)
+static void serve(struct zvm_launcher_process *l)
 {
 	int pause_ms = 0;
 	for (;;) {
 		/* The pool is refilled when there is nothing else to do, so that nobody waits for it. */
 		bool short_pool = pool_size(l) < l->pool;
-		int seen = attend(l, true, short_pool ? pause_ms : -1);
+		struct zvm_template_slot *hungry = zvm_launch_template_hungry(l);
+		int seen = attend(l, true, hungry ? 0 : short_pool ? pause_ms : -1);
 		if (seen < 0)
 			return;
+		if (seen == ATTEND_NOTHING && hungry) {
+			zvm_launch_template_feed(l, hungry);
+			continue;
+		}
 		pause_ms = 0;
 		if (seen == ATTEND_NOTHING && short_pool && fork_box_with_retry(l) < 0)
 			pause_ms = 100; /* no memory, no slot: try again later */
@@ -431,15 +454,17 @@ static void be_prompt(void)
 
 static void launcher_main(const struct zvm_launcher *launcher, int control, int cgroup)
 {
-	static struct launcher_process l;
-	l = (struct launcher_process){.control = control,
-	                              .zygote = -1,
-	                              .cgroup = cgroup,
-	                              .proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
-	                              .pool = launcher->pool,
-	                              .launcher = launcher};
-	for (unsigned i = 0; i < BOXES_MAX; i++)
-		l.boxes[i] = (struct box){.status = -1, .socket = -1, .arena = -1};
+	static struct zvm_launcher_process l;
+	l = (struct zvm_launcher_process){.control = control,
+	                                  .zygote = -1,
+	                                  .cgroup = cgroup,
+	                                  .proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC),
+	                                  .pool = launcher->pool,
+	                                  .launcher = launcher};
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
+		l.boxes[i] = (struct zvm_box_slot){.status = -1, .socket = -1, .arena = -1};
+	for (unsigned i = 0; i < ZVM_TEMPLATES_MAX; i++)
+		l.templates[i] = (struct zvm_template_slot){.socket = -1, .arena = -1, .feed = -1};
 	prctl(PR_SET_NAME, "zvm-launcher");
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	/* No terminal, and a share of the processor that does not grow with the number of processes (sched(7),
@@ -512,7 +537,7 @@ static int spawn(struct zvm_launcher *launcher)
  */
 static void kill_orphans(struct zvm_launcher *launcher)
 {
-	for (unsigned i = 0; i < BOXES_MAX; i++) {
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++) {
 		pid_t group = launcher->shared->groups[i];
 		launcher->shared->groups[i] = 0;
 		if (group <= 0)
@@ -547,6 +572,7 @@ int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	launcher->control = -1;
 	launcher->plain = options->plain;
+	launcher->template_first = options->template_first;
 	launcher->zygote.native_cpuid = options->native_cpuid;
 	launcher->zygote.no_jumps = options->no_jumps;
 	launcher->pool = options->pool ? options->pool : processors > 0 ? (unsigned)processors : 1;
@@ -566,7 +592,8 @@ int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher
 	zvm_wall_reports_start(shared->reports);
 	launcher->cgroup = zvm_wall_cgroup_make(options->plain, shared->reports);
 	prctl(PR_SET_CHILD_SUBREAPER, 1); /* kill_orphans */
-	int r = zvm_zygote_prepare(&launcher->zygote);
+	int r = zvm_templates_new(&launcher->templates);
+	r = r ? r : zvm_zygote_prepare(&launcher->zygote);
 	r = r ? r : spawn(launcher);
 	if (r) {
 		if (options->walls)
@@ -582,6 +609,7 @@ void zvm_launcher_stop(struct zvm_launcher *launcher)
 {
 	if (!launcher)
 		return;
+	zvm_templates_free(launcher->templates);
 	bury(launcher);
 	if (launcher->cgroup >= 0)
 		zvm_wall_cgroup_remove();
@@ -610,22 +638,21 @@ static int ask_for_box(const struct zvm_launcher *launcher)
  */
 static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret)
 {
-	int32_t result;
+	struct handed_out out;
 	int fds[3];
 	unsigned count;
-	if (zvm_packet_receive(launcher->control, &result, sizeof result, fds, 3, &count) != sizeof result)
+	if (zvm_packet_receive(launcher->control, &out, sizeof out, fds, 3, &count) != sizeof out)
 		return -EPIPE;
-	if (result)
-		return result == -EPIPE ? -EAGAIN : result;
+	if (out.result)
+		return out.result == -EPIPE ? -EAGAIN : out.result;
 	if (count != 3) {
 		while (count)
 			close(fds[--count]);
 		return -EPIPE;
 	}
-	zvm_autofd int arena = fds[2];
-	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1]};
-	if (ftruncate(arena, (off_t)arena_size) < 0 ||
-	    fcntl(arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
+	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1], .arena = fds[2], .number = out.box};
+	if (ftruncate(ret->arena, (off_t)arena_size) < 0 ||
+	    fcntl(ret->arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
 		int r = -errno;
 		zvm_boxed_close(ret);
 		return r;
@@ -669,6 +696,32 @@ int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct
 	return r;
 }
 
+bool zvm_launcher_keeps_boxes(const struct zvm_launcher *launcher)
+{
+	return launcher->pool > 0;
+}
+
+bool zvm_launcher_template_first(const struct zvm_launcher *launcher)
+{
+	return launcher->template_first;
+}
+
+struct zvm_templates *zvm_launcher_templates(struct zvm_launcher *launcher)
+{
+	return launcher->templates;
+}
+
+int zvm_launcher_template(struct zvm_launcher *launcher, const struct zvm_boxed *box, int feed)
+{
+	struct request request = {.kind = REQUEST_TEMPLATE, .box = box->number};
+	const int fds[3] = {box->socket, box->arena, feed};
+	pthread_mutex_lock(&launcher->lock);
+	int r = launcher->control < 0 ? -EPIPE
+	                              : zvm_packet_send(launcher->control, &request, sizeof request, NULL, 0, fds, 3);
+	pthread_mutex_unlock(&launcher->lock);
+	return r;
+}
+
 void zvm_launcher_lost(struct zvm_launcher *launcher)
 {
 	pthread_mutex_lock(&launcher->lock);
@@ -681,5 +734,6 @@ void zvm_boxed_close(struct zvm_boxed *box)
 {
 	zvm_close_pointer(&box->socket);
 	zvm_close_pointer(&box->status);
-	box->socket = box->status = -1;
+	zvm_close_pointer(&box->arena);
+	box->socket = box->status = box->arena = -1;
 }

@@ -19,6 +19,8 @@
 struct zvm_boxed {
 	int socket; /* SOCK_SEQPACKET to the monitor */
 	int status; /* SOCK_SEQPACKET to the launcher */
+	int arena;  /* memfd; -1: of a box that goes on from a template */
+	uint32_t number;
 };
 
 /* Sent once, when every process of the box is gone. */
@@ -29,6 +31,18 @@ struct zvm_box_status {
 
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret);
 void zvm_boxed_close(struct zvm_boxed *box);
+/*
+ * The box has stopped as a template (ZVM_ASK_KIND_STOPPED) and is the launcher's from now on: it forks boxes from it,
+ * always a few ahead, into a SOCK_SEQPACKET of which `feed` is the other end. Each is a packet of four bytes with its
+ * [socket, status]; a byte sent back orders the next. At the end of the feed the template is gone; closing it is its
+ * end. 0 or -errno.
+ */
+#define ZVM_TEMPLATES_MAX 16
+int zvm_launcher_template(struct zvm_launcher *launcher, const struct zvm_boxed *box, int feed);
+bool zvm_launcher_keeps_boxes(const struct zvm_launcher *launcher);
+bool zvm_launcher_template_first(const struct zvm_launcher *launcher);
+struct zvm_templates *zvm_launcher_templates(struct zvm_launcher *launcher);
+
 /* After an end-of-file on box.status: makes sure that nothing of a dead launcher's boxes is left. */
 void zvm_launcher_lost(struct zvm_launcher *launcher);
 /* The arena's tables: what a box needs beyond the guest's memory limit. At least what it is given before its order. */

@@ -5,6 +5,9 @@
  *
  *   launcher -> zygote   struct zvm_fork_order  + [box socket, arena]      zygote -> launcher   struct zvm_fork_done
  *   host -> box          struct zvm_run_order   + [stdin, stdout, stderr, program, interpreter?]      once, first
+ *   host -> template     struct zvm_run_order   + [program, interpreter?]           once, first; it stops, and then:
+ *   launcher -> template struct zvm_fork_order  + [box socket, arena]      template -> launcher struct zvm_fork_done
+ *   host -> box          struct zvm_part_order  + [stdin, stdout, stderr]           once, first, to one so forked
  *   box -> host          struct zvm_ask + text                             host -> box          struct zvm_reply + text
  * [+ fd]
  *
@@ -125,7 +128,8 @@ struct zvm_image {
 	struct zvm_segment segments[ZVM_SEGMENTS_MAX];
 };
 
-#define ZVM_RUN_TRACE 1u /* send a ZVM_ASK_KIND_TRACE line for each system call */
+#define ZVM_RUN_TRACE 1u    /* send a ZVM_ASK_KIND_TRACE line for each system call */
+#define ZVM_RUN_TEMPLATE 2u /* stop where runs part (ZVM_ASK_KIND_STOPPED) */
 
 struct zvm_run_order {
 	uint64_t magic;
@@ -136,7 +140,7 @@ struct zvm_run_order {
 	uint64_t data_limit;                 /* hard RLIMIT_DATA */
 	uint64_t arena_size;                 /* what the memfd holds, sealed against growing and shrinking */
 	uint64_t input_size;
-	unsigned char seed[32];
+	unsigned char seed[32], own_seed[32]; /* of chance until runs part, and from there on */
 	uint32_t has_interpreter;
 	uint32_t argument_count, environment_count;
 	uint32_t strings_size; /* after this struct: executable's guest path, arguments, environment, each
@@ -144,18 +148,25 @@ struct zvm_run_order {
 	struct zvm_image program, interpreter;
 };
 
+struct zvm_part_order {
+	uint64_t magic;
+	uint64_t input_size;
+	unsigned char own_seed[32];
+};
+
 enum zvm_ask_code {
-	ZVM_ASK_KIND_LOOKUP = 1, /* = ZVM_ASK_LOOKUP of view.h; text: path */
-	ZVM_ASK_KIND_OPEN = 2,   /* = ZVM_ASK_OPEN; text: path; a descriptor comes with a good reply */
-	ZVM_ASK_KIND_PLAN = 3,   /* text: uint32_t, the `content` of an earlier reply, 0: what was sent by BYTES; reply
-	                            text: struct zvm_image, then the file's own guest path ("": of BYTES) and that of
-	                            the interpreter it names ("": none), each NUL-terminated; a descriptor to map */
-	ZVM_ASK_KIND_REPORT = 4, /* text: struct zvm_report; the box exits after the reply */
-	ZVM_ASK_KIND_TRACE = 5,  /* text: one line; no reply */
-	ZVM_ASK_KIND_IMAGE = 6,  /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a
-	                            descriptor  comes with the reply if there is a prepared image, and as text its struct
-	                            zvm_jumps; else the  content itself will do */
-	ZVM_ASK_KIND_BYTES = 7,  /* text: the next bytes of a file that the guest has written and executes; no reply */
+	ZVM_ASK_KIND_LOOKUP = 1,  /* = ZVM_ASK_LOOKUP of view.h; text: path */
+	ZVM_ASK_KIND_OPEN = 2,    /* = ZVM_ASK_OPEN; text: path; a descriptor comes with a good reply */
+	ZVM_ASK_KIND_PLAN = 3,    /* text: uint32_t, the `content` of an earlier reply, 0: what was sent by BYTES; reply
+	                             text: struct zvm_image, then the file's own guest path ("": of BYTES) and that of
+	                             the interpreter it names ("": none), each NUL-terminated; a descriptor to map */
+	ZVM_ASK_KIND_REPORT = 4,  /* text: struct zvm_report; the box exits after the reply */
+	ZVM_ASK_KIND_TRACE = 5,   /* text: one line; no reply */
+	ZVM_ASK_KIND_IMAGE = 6,   /* text: uint32_t, the `content` of an earlier reply, to be mapped executable; a
+	                             descriptor  comes with the reply if there is a prepared image, and as text its struct
+	                             zvm_jumps; else the  content itself will do */
+	ZVM_ASK_KIND_BYTES = 7,   /* text: the next bytes of a file that the guest has written and executes; no reply */
+	ZVM_ASK_KIND_STOPPED = 8, /* a template: from now on it serves fork orders, and asks nothing more; no reply */
 };
 
 struct zvm_ask {

@@ -27,7 +27,7 @@
 #include <zvm/view.h>
 
 /* Part of every action: change it whenever a guest could notice a difference in the box. */
-#define ZVM_BOX_VERSION "zvm-box-2"
+#define ZVM_BOX_VERSION "zvm-box-3"
 
 struct zvm_launcher;
 
@@ -44,8 +44,9 @@ struct zvm_launcher_options {
 	unsigned pool; /* boxes kept waiting; 0: as many as there are processors */
 	bool fresh;    /* none is kept waiting: each is made when it is asked for */
 	bool plain;    /* no namespaces, Landlock or cgroup: only seccomp and rlimits (for tests of the bare wall) */
-	bool native_cpuid; /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
-	bool no_jumps;     /* system calls trap, also those that prepared images have jumps for (for tests of these) */
+	bool native_cpuid;   /* cpuid is not made to trap, as on machines that cannot (for tests of prepared images) */
+	bool template_first; /* each run goes on from a template, which is made for it if need be (to compare) */
+	bool no_jumps; /* system calls trap, also those that prepared images have jumps for (for tests of these) */
 	struct zvm_wall_report *walls; /* NULL, or ZVM_WALLS_MAX of them: what became of each if there is no launcher */
 	unsigned wall_count;           /* of them, set then */
 };
@@ -69,6 +70,17 @@ struct zvm_dependency {
 	struct zvm_answer answer; /* fd is -1 */
 };
 
+/*
+ * Do these still hold? 1, 0, or -errno. *proof, NULL at first, remembers what made it so, for the next time, and is
+ * given to `forget` in the end, which may be called from any thread.
+ */
+struct zvm_holder {
+	void *context;
+	int (*holds)(void *context, const struct zvm_view *view, const struct zvm_dependency *list, unsigned count,
+	             void **proof);
+	void (*forget)(void *proof);
+};
+
 struct zvm_box_request {
 	const struct zvm_view *view;
 	const struct zvm_contents *contents;
@@ -78,7 +90,14 @@ struct zvm_box_request {
 	struct zvm_digest script_digest;
 	const char *const *arguments;   /* after argv[0]; NULL-terminated */
 	const char *const *environment; /* whole, "NAME=VALUE", NULL-terminated, in the order the guest sees */
-	unsigned char seed[32];         /* of the box's random generator */
+	/* Of the box's random generator: until the run looks at its input or shows anything, and from there on. The
+	 * first must follow from `kind`. */
+	unsigned char seed[32], own_seed[32];
+	/* All that decides what such a run does, but for its input and what it reads of the world; NULL: no template.
+	 */
+	const void *kind;
+	size_t kind_size;
+	struct zvm_holder holder; /* with kind */
 	struct zvm_limits limits;
 	int stdin_fd;             /* regular file, read-only, borrowed */
 	int stdout_fd, stderr_fd; /* regular files, empty, O_WRONLY; borrowed; the box appends to them */
@@ -118,8 +137,10 @@ struct zvm_box_outcome {
 	char **unproven;
 	unsigned unproven_count;
 	bool not_vetted; /* code ran of which nothing is known: made or changed by the guest itself (a JIT) */
-	bool real_time;  /* only real time could have moved it on: never remembered */
-	char **walls;    /* names of the walls that stood */
+	bool from_template;
+	bool wants_template; /* zvm_box_template with such a request is worth its while */
+	bool real_time;      /* only real time could have moved it on: never remembered */
+	char **walls;        /* names of the walls that stood */
 	unsigned wall_count;
 };
 
@@ -129,6 +150,20 @@ struct zvm_box_outcome {
  */
 int zvm_box_run(struct zvm_launcher *launcher, const struct zvm_box_request *request, struct zvm_box_outcome *ret);
 void zvm_box_outcome_free(struct zvm_box_outcome *outcome);
+
+/*
+ * Templates. All runs of a kind are the same until they look at their input, or show anything outside: after libraries
+ * are loaded, modules imported, the script compiled. A template is a box that has stopped there, and from which boxes
+ * are forked that go on, each with an input of its own, with the same bytes in the end as if it had begun at the
+ * beginning. It serves zvm_box_run by itself for as long as the files that it has read are the same.
+ *
+ * This makes one, if there is none: runs the program that far, without its input or outputs (stdin_fd, stdout_fd,
+ * stderr_fd and own_seed are not looked at). 0; -EEXIST: there is one, or is about to be; or another -errno: there
+ * is none, which harms nobody.
+ */
+int zvm_box_template(struct zvm_launcher *launcher, const struct zvm_box_request *request);
+/* Those that there are, with all that holders have given them. */
+void zvm_box_forget_templates(struct zvm_launcher *launcher);
 
 /*
  * For lookups: does this file, were it run, have any chance? 0, -ENOEXEC (neither ELF for this machine nor `#!`, or

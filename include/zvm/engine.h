@@ -146,7 +146,7 @@ bool zvm_engine_abandon(struct zvm_engine *engine, struct zvm_ticket *ticket);
 struct zvm_engine_counters {
 	uint64_t box_runs_total, cache_hits_total, cache_misses_total, runs_in_flight;
 	uint64_t failures_total, cancelled_total, timeouts_total, joined_total, system_calls_total,
-	        run_microseconds_total;
+	        run_microseconds_total, templates_total, template_runs_total;
 };
 void zvm_engine_counters(struct zvm_engine *engine, struct zvm_engine_counters *ret);
 

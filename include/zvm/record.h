@@ -69,14 +69,21 @@ void zvm_records_close(struct zvm_records *records);
 
 /* Who answers a box's questions: the view, or what is remembered of its answers where a stat proves them. */
 struct zvm_asker zvm_records_asker(struct zvm_records *records);
+/* For zvm_holder: do these hold, as those of a stored run would have to? *proof as in fs/check.h. */
+struct zvm_proof;
+int zvm_records_hold(struct zvm_records *records, const struct zvm_view *view, const struct zvm_dependency *list,
+                     unsigned count, struct zvm_proof **proof);
 
 int zvm_action_encode(const struct zvm_action *action, struct zvm_bytes *out);
 /* The action that these bytes are the encoding of, in memory of its own; -EBADMSG if they are none. */
 int zvm_action_decode(const void *data, size_t size, struct zvm_action **ret);
 /* Only one from zvm_action_decode; NULL is none. */
 void zvm_action_free(struct zvm_action *action);
-/* The box's random generator starts from the action: 32 bytes derived from its encoding. */
-int zvm_action_seed(const struct zvm_action *action, unsigned char seed[32]);
+/* All of it but the input: what runs of one kind have in common (box.h). */
+int zvm_action_kind(const struct zvm_action *action, struct zvm_bytes *out);
+/* The box's random generator starts from the action: 32 bytes derived from its encoding, the first without the input.
+ */
+int zvm_action_seeds(const struct zvm_action *action, unsigned char seed[32], unsigned char own_seed[32]);
 
 int zvm_record_encode(const struct zvm_record *record, struct zvm_bytes *out);
 int zvm_record_decode(const void *data, size_t size, struct zvm_record **ret);

@@ -5,6 +5,7 @@
 #include "files.h"
 
 #define TRANSFER_MAX 0x7ffff000ull
+#define HASH_SEED 4 /* bytes of /dev/urandom that Perl reads for one */
 
 /* --- reading --- */
 
@@ -17,6 +18,7 @@ static s64 read_device(u32 device, u64 to, u64 n)
 	case DEVICE_FULL: return put_zeros(to, n) ? -EFAULT : (s64)n;
 	default:
 		n = min_u64(n, 32 << 20);
+		random_for_start(n == HASH_SEED ? n : NEVER);
 		for (u64 done = 0; done < n;) {
 			u64 step = min_u64(sizeof some, n - done);
 			random_bytes(some, step);
@@ -65,7 +67,10 @@ s64 description_read(struct description *d, u64 to, u64 n, u64 *offset)
 		return -EBADF;
 	n = min_u64(n, TRANSFER_MAX);
 	switch (d->kind) {
-	case KIND_INPUT: got = read_native(d, arena->input_size, to, n, *at); break;
+	case KIND_INPUT:
+		runs_part();
+		got = read_native(d, arena->input_size, to, n, *at);
+		break;
 	case KIND_HOST: got = read_native(d, d->size, to, n, *at); break;
 	case KIND_NODE: got = data_read(d->node, *at, to, n); break;
 	case KIND_MADE: got = read_made(d, to, n, *at); break;
@@ -89,6 +94,7 @@ s64 description_read(struct description *d, u64 to, u64 n, u64 *offset)
 /* stdout and stderr: straight from guest memory into the result; the limit is inclusive. */
 static s64 write_output(struct description *d, u64 from, u64 n)
 {
+	runs_part();
 	u64 *written = &arena->output_written[d->device];
 	u64 allowed = min_u64(n, arena->output_limit - *written), done = 0;
 	while (done < allowed) {

@@ -1,6 +1,11 @@
 /*
  * All the chance there is in a box: ChaCha20 (RFC 8439's block function) keyed by the action. getrandom, /dev/urandom
  * and AT_RANDOM draw from the one stream in the order the guest asks.
+ *
+ * What a program draws for its own ends shall differ from input to input, so it is where runs part (template.c). What
+ * its libraries draw as they start must not be that, or nothing would be left that runs have in common: the stack
+ * protector's AT_RANDOM, the key of malloc's thread cache (8 bytes), a seed for hash tables (Python: 24 bytes, Perl:
+ * twice 4 of /dev/urandom). They ask for little, and no more often than that.
  */
 #include "internal.h"
 
@@ -64,11 +69,28 @@ void random_bytes(void *to, size_t n)
 	}
 }
 
+void random_for_start(u64 n)
+{
+	static const u8 usual[] = {[4] = 2, [8] = 1, [24] = 1}; /* how often so many bytes */
+	struct process *p = process_self();
+	_Static_assert(sizeof usual == sizeof p->drawn, "one counter each");
+	if (n >= sizeof usual || p->drawn[n] >= usual[n])
+		runs_part();
+	else
+		p->drawn[n]++;
+}
+
+#define NOT_BLOCKING 1u /* GRND_NONBLOCK */
+
 s64 call_getrandom(const u64 *a)
 {
 	u64 to = a[0], n = min_u64(a[1], 32 << 20);
 	if (a[2] & ~7ull)
 		return -EINVAL;
+	if (a[2] & NOT_BLOCKING)
+		random_for_start(n);
+	else
+		runs_part();
 	for (u64 done = 0; done < n;) {
 		u8 some[256];
 		size_t step = min_u64(sizeof some, n - done);

@@ -79,6 +79,8 @@ static s64 bytes_to_read(const struct description *d, u64 address)
 {
 	u64 n;
 	s32 number;
+	if (d->kind == KIND_INPUT)
+		runs_part();
 	if (d->kind == KIND_PIPE || d->kind == KIND_SOCKET)
 		n = d->ring_in == NO_INDEX ? 0 : ring_used(d->ring_in);
 	else if (d->kind == KIND_INPUT)

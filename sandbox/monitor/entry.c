@@ -190,24 +190,32 @@ static void prepare_arena(const struct zvm_fork_order *order, int socket, int ar
 static void start_arena(const struct zvm_run_order *run, const int fds[3])
 {
 	arena->size = run->arena_size;
-	arena->input_fd = fds[0];
-	arena->output_fd[0] = fds[1];
-	arena->output_fd[1] = fds[2];
+	arena->template = run->flags & ZVM_RUN_TEMPLATE;
+	arena->input_fd = arena->template ? -1 : fds[0];
+	arena->output_fd[0] = arena->template ? -1 : fds[1];
+	arena->output_fd[1] = arena->template ? -1 : fds[2];
 	arena->input_size = run->input_size;
 	arena->output_limit = run->output_limit;
 	arena->memory_limit = run->memory_limit;
 	arena->trace = run->flags & ZVM_RUN_TRACE;
 	random_seed(run->seed);
+	memcpy(arena->own_seed, run->own_seed, sizeof arena->own_seed);
 	arena_extend(run->arena_size);
 	files_connect();
+}
+
+/* stdin, stdout and stderr, unless it is for a template, which has none. */
+static u32 stream_count(const struct zvm_run_order *run)
+{
+	return run->flags & ZVM_RUN_TEMPLATE ? 0 : 3;
 }
 
 /* The order is the host's, but checked all the same: a slip here should not become a puzzle. */
 static bool run_order_valid(const struct zvm_run_order *run, s64 got, u32 fd_count)
 {
 	return got >= (s64)sizeof *run && run->magic == ZVM_ORDER_MAGIC && run->size == got &&
-	       run->strings_size == (u64)got - sizeof *run && fd_count == 4 + run->has_interpreter &&
-	       run->strings_size && packet[got - 1] == 0;
+	       run->strings_size == (u64)got - sizeof *run &&
+	       fd_count == stream_count(run) + 1 + run->has_interpreter && run->strings_size && packet[got - 1] == 0;
 }
 
 static NORETURN void box_main(const struct zvm_fork_order *order, int socket, int arena_fd)
@@ -226,14 +234,15 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 	set_limit(RLIMIT_DATA, run->data_limit);
 	set_limit(RLIMIT_FSIZE, run->output_limit);
 	start_arena(run, fds);
+	const int *files = fds + stream_count(run);
 
 	const char *strings = (const char *)(run + 1);
 	size_t executable_size = strlen(strings) + 1;
 	struct program_order program = {
 	        .program = &run->program,
 	        .interpreter = run->has_interpreter ? &run->interpreter : NULL,
-	        .program_fd = fds[3],
-	        .interpreter_fd = run->has_interpreter ? fds[4] : -1,
+	        .program_fd = files[0],
+	        .interpreter_fd = run->has_interpreter ? files[1] : -1,
 	        .name = strings,
 	        .executable = strings,
 	        .strings = strings + executable_size,
@@ -247,9 +256,9 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 		host_failed("the host does not let the store's files be executed (is it mounted noexec?)", r);
 	if (r)
 		run_end(ZVM_REPORT_START_FAILED, -r, "the program could not be loaded");
-	native_close(fds[3]);
+	native_close(files[0]);
 	if (run->has_interpreter)
-		native_close(fds[4]);
+		native_close(files[1]);
 	guest_enter(instruction, stack, handoff.host_features & 1);
 }
 
@@ -257,6 +266,8 @@ static NORETURN void box_main(const struct zvm_fork_order *order, int socket, in
 
 void run_end(u32 end, int status, const char *message)
 {
+	if (end != ZVM_REPORT_HOST_FAILED && end != ZVM_REPORT_START_FAILED)
+		runs_part();
 	struct zvm_report report = {.end = end,
 	                            .status = status,
 	                            .system_calls = arena->calls,

@@ -291,7 +291,7 @@ static u32 ready_bits(const struct description *d)
 	case KIND_SOCKET:
 		ready = ring_bits(d, POLLIN | READ_HANG_UP, 0);
 		return ready | (input_over(d) && output_over(d) ? POLLHUP : 0);
-	case KIND_INPUT: return d->offset >= arena->input_size ? POLLHUP : POLLIN;
+	case KIND_INPUT: runs_part(); return d->offset >= arena->input_size ? POLLHUP : POLLIN;
 	case KIND_OUTPUT: return POLLOUT;
 	case KIND_EPOLL: return 0; /* poll.c looks inside */
 	default: return POLLIN | POLLOUT;

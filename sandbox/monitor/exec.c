@@ -389,6 +389,7 @@ static void forget_the_rest(void)
 	p->dumpable = 1;
 	p->keeps_capabilities = 0;
 	p->executed = 1;
+	memset(p->drawn, 0, sizeof p->drawn);
 	files_exec(p);
 	native_call(__NR_arch_prctl, ARCH_SET_FS, 0, 0, 0, 0, 0);
 	native_call(__NR_arch_prctl, ARCH_SET_GS, 0, 0, 0, 0, 0);

@@ -217,6 +217,7 @@ static s64 clone_any(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tl
 		return refuse("clone(CLONE_PIDFD)", EINVAL);
 	if ((flags & THREAD_FLAGS) == THREAD_FLAGS)
 		return thread_start(flags, stack, parent_tid, child_tid, tls, task_self()->process);
+	runs_part(); /* a template is one process */
 	if ((flags & CLONE_VM) && !(flags & CLONE_VFORK))
 		return refuse("clone(CLONE_VM)", EINVAL);
 	if (flags & CLONE_VM)

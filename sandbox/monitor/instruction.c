@@ -139,6 +139,7 @@ static void answer_clock(struct sigcontext *r)
 static void answer_random(struct sigcontext *r, const struct code *c, u64 *to)
 {
 	u64 number;
+	runs_part();
 	random_bytes(&number, sizeof number);
 	if (c->rex & 8)
 		*to = number;

@@ -164,6 +164,7 @@ struct process {
 	s32 nice, death_signal; /* prctl(PR_SET_PDEATHSIG) */
 	u32 dumpable, keeps_capabilities, subreaper;
 	u32 executed; /* another program since it was forked */
+	u8 drawn[25]; /* by this program, as it started: how often so many bytes (chance.c) */
 	u64 timer_slack;
 	u64 limits[16][2]; /* RLIMIT_*: soft, hard, as the guest sees and sets them */
 	char name[16];
@@ -185,6 +186,8 @@ struct arena {
 	u64 next_timer; /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
+	bool template, parted; /* template.c */
+	u8 own_seed[32];       /* of chance from the parting on */
 	u32 files_cut; /* how often a mapped file has become shorter: other processes' mappings follow (memory_follow)
 	                */
 	u64 refused[ZVM_CALLS_MAX / 64];
@@ -279,6 +282,10 @@ u64 clock_peek(void);  /* ours: does not advance */
 
 /* --- chance.c --- */
 void random_bytes(void *to, size_t n);
+void random_for_start(u64 n); /* before drawing so much: runs part, unless a library may be starting */
+
+/* --- template.c --- */
+void runs_part(void); /* before what needs the input, or shows outside; may return in another process */
 
 /* --- sched.c --- */
 /*

@@ -320,7 +320,6 @@ static void make_devices(u32 dev)
 		node_at(make(dev, devices[i].name, S_IFCHR | 0666, 0))->device = devices[i].device;
 	u32 input = make(dev, "input", S_IFREG | 0444, 1000);
 	node_at(input)->device = DEVICE_INPUT;
-	node_at(input)->size = arena->input_size;
 	make_link(dev, "fd", "/proc/self/fd");
 	make_link(dev, "stdin", "/proc/self/fd/0");
 	make_link(dev, "stdout", "/proc/self/fd/1");

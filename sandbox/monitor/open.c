@@ -94,9 +94,10 @@ static s64 describe_node(u32 index, u32 flags, u32 *description)
 	d->device = node->device;
 	node->references++;
 	if (node->device == DEVICE_INPUT && type == S_IFREG && kind == KIND_NODE) { /* the input again, seekable */
+		runs_part();
 		d->kind = KIND_HOST;
 		d->native_fd = arena->input_fd;
-		d->size = node->size;
+		d->size = arena->input_size;
 	}
 	return 0;
 }

@@ -22,18 +22,21 @@ static void finish(struct attributes *t, u64 device, u64 ns)
 static void node_attributes(u32 index, struct attributes *t)
 {
 	const struct node *node = node_at(index);
+	bool input = (node->mode & S_IFMT) == S_IFREG && node->device == DEVICE_INPUT;
+	if (input)
+		runs_part();
 	*t = (struct attributes){.inode = index + 1,
 	                         .mode = node->mode,
 	                         .links = node->links,
 	                         .uid = node->owner,
 	                         .gid = node->owner,
-	                         .size = node->size};
+	                         .size = input ? arena->input_size : node->size};
 	if ((node->mode & S_IFMT) == S_IFDIR)
 		t->size = 4096;
 	if ((node->mode & S_IFMT) == S_IFCHR)
 		t->rdevice = node->device, t->size = 0;
 	finish(t, DEVICE_OF_NODES, 0);
-	if ((node->mode & S_IFMT) == S_IFREG && node->device != DEVICE_INPUT)
+	if ((node->mode & S_IFMT) == S_IFREG && !input)
 		t->blocks = node->charged_pages * (PAGE_SIZE / BLOCK); /* holes take none */
 	t->accessed = node->accessed;
 	t->modified = node->modified;

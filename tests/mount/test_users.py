@@ -155,7 +155,7 @@ def not_without_being_told():
         assert_denied(BOB, m.path("run/join.py/a"))
 
 
-SLOW = "#!/usr/bin/python3\nimport sys\nn = 0\nfor k in range(2000000):\n    n += k\nprint(sys.stdin.read())\n"
+SLOW = "#!/usr/bin/python3\nimport sys\ndata, n = sys.stdin.read(), 0\nfor k in range(2000000):\n    n += k\nprint(data)\n"
 
 
 def start_as(uid, path):
