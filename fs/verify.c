@@ -151,6 +151,8 @@ static void build_command(const struct request *v, unsigned run, int trace_fd, s
 	}
 	snprintf(c->trace, sizeof c->trace, "/dev/fd/%d", trace_fd);
 	snprintf(c->pool, sizeof c->pool, "%u", run % 3); /* a box made for this run, or one that has waited */
+	if (run % 3 == 2)
+		c->words[c->count++] = "--template";
 	const char *const end[] = {"--trace", c->trace, "--pool", c->pool, v->spec};
 	for (size_t i = 0; i < sizeof end / sizeof *end; i++)
 		c->words[c->count++] = end[i];

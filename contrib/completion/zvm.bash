@@ -41,7 +41,7 @@ _zvm() {
 	esac
 	case $command in
 	mount) options='-f -d -o --scripts --inputs --store --help' ;;
-	run) options='--no-cache --store --scripts --stats --trace --pool --verify --help' ;;
+	run) options='--no-cache --store --scripts --stats --trace --pool --template --verify --help' ;;
 	warm) options='-j --out --scripts --store --help' ;;
 	explain) options='--json --store --help' ;;
 	verify) options='--sample --rate -j --store --help' ;;

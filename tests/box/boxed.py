@@ -20,6 +20,7 @@ BOX_LIKE = {"PATH": BOX_PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": "/nonexist
 SCRATCH = Path(tempfile.mkdtemp(prefix="zvm-box-"))
 SCRATCH.chmod(0o755)
 STORE = str(SCRATCH / "store")
+OPTIONS = os.environ.get("ZVM_RUN_OPTIONS", "").split()
 atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 
 
@@ -71,7 +72,7 @@ def run_native(argv, data=b"", env=None, **options):
 
 def run_boxed(spec_text, data=b"", arguments=("--no-cache",), env=None, **options):
     """`zvm run`, computed and not remembered unless the arguments say otherwise."""
-    argv = [ZVM, "run", "--store", STORE, *arguments, spec_text]
+    argv = [ZVM, "run", *OPTIONS, "--store", STORE, *arguments, spec_text]
     return Result(subprocess.run(argv, input=data, capture_output=True, env=env, timeout=120, check=False, **options))
 
 

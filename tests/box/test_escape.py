@@ -22,7 +22,7 @@ import threading
 import time
 from pathlib import Path
 
-from boxed import BUILD, SCRATCH, ZVM, add_test, main, spec
+from boxed import BUILD, OPTIONS, SCRATCH, ZVM, add_test, main, spec
 from harness import Mount
 from processes import KEPT, adopt_orphans, descendants, stat_of, survivors, wait_until
 
@@ -70,7 +70,7 @@ class Configuration:
 
     def command(self, spec_text, *arguments):
         prefix = [word.replace("{home}", str(self.home)) for word in self.prefix]
-        return [*prefix, str(self.zvm), "run", "--store", str(self.store), "--scripts", str(self.scripts), *arguments, spec_text]
+        return [*prefix, str(self.zvm), "run", *OPTIONS, "--store", str(self.store), "--scripts", str(self.scripts), *arguments, spec_text]
 
     def start(self, spec_text, *arguments, **options):
         self.make()
@@ -441,6 +441,17 @@ def test_lies(c):
     lines = trace.read_bytes().split(b"\n")
     assert any(b"?[2J?forged??" in line for line in lines), lines[-5:]
     assert all(0x20 <= byte < 0x7F for line in lines for byte in line), [line for line in lines if not line.isascii()]
+    c.assert_next_run_is_fine()
+
+
+def test_templates(c):
+    """a box that says it has stopped where none was asked to, or as a template names processes of others, hides its own or is silent, is killed, and its run has no result"""
+    assert c.run(["liar", "stop"]).status == 125
+    for pid in (0, 1, 2, 3, 4, 5, 999999, -1, -2, -3):
+        process = c.start(spec("liar", "stop", str(pid)), "--template")
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 125, f"{pid}: {process.returncode} {out} {err}"
+        assert not (left := survivors()), f"{pid}: {left}"
     c.assert_next_run_is_fine()
 
 

@@ -100,6 +100,29 @@ static void lie(void)
 		;
 }
 
+/* A template that is none: it takes the order to fork, and names a process, or is silent (-2), or forks and hides it
+ * (-3). */
+static void stop(int pid)
+{
+	struct zvm_fork_order order;
+	struct iovec part = {&order, sizeof order};
+	char control[64];
+	struct msghdr message = {
+	        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	int socket = broker_socket();
+	ask(socket, ZVM_ASK_KIND_STOPPED, "", 0);
+	while (RAW(SYS_recvmsg, socket, &message, 0x40000000, 0, 0, 0) == sizeof order) {
+		struct zvm_fork_done done = {order.box, pid};
+		if (pid == -3 && RAW(SYS_clone, 0x8000 | 17, 0, 0, 0, 0, 0) == 0)
+			for (;;)
+				;
+		if (pid != -2)
+			RAW(SYS_write, socket, &done, sizeof done, 0, 0, 0);
+	}
+	for (;;)
+		;
+}
+
 /* The packets of a liar, by number: each ends the run, and nothing else. */
 static void talk_nonsense(int which)
 {
@@ -146,6 +169,8 @@ int main(int argc, char **argv)
 		ask(broker_socket(), ZVM_ASK_KIND_TRACE, "\033[2J\nforged\r\x9b", 13);
 	else if (!strcmp(what, "lie"))
 		lie();
+	else if (!strcmp(what, "stop"))
+		stop(argc > 2 ? atoi(argv[2]) : 0);
 	else if (!strcmp(what, "nonsense"))
 		talk_nonsense(name ? atoi(name + strlen("nonsense")) : 0);
 	else
