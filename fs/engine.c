@@ -531,7 +531,7 @@ void zvm_engine_close(struct zvm_engine *engine)
 		pthread_join(engine->reaper, NULL);
 	zvm_maker_close(engine->maker);
 	if (engine->options.launcher)
-		zvm_box_forget_templates(engine->options.launcher);
+		zvm_box_forget_templates(engine->options.launcher, 0);
 	free(engine->workers);
 	zvm_queue_free(&engine->queue);
 	zvm_table_close(engine->names);

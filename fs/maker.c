@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <syslog.h>
+#include <time.h>
 #include <zvm/cleanup.h>
 #include "engine_internal.h"
 
 #define WANTED_MAX 8
+/* A template is some megabytes of memory: who has had no use for it for so long will hardly miss it. */
+#define IDLE_MS 600000
+#define LOOK_S 60
 
 struct wanted {
 	struct zvm_script *script;
@@ -42,8 +45,13 @@ static void forget(struct wanted *wanted)
 static bool take(struct zvm_maker *maker, struct wanted *ret)
 {
 	pthread_mutex_lock(&maker->lock);
-	while (!maker->count && !maker->closing)
-		pthread_cond_wait(&maker->changed, &maker->lock);
+	while (!maker->count && !maker->closing) {
+		struct timespec until;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += LOOK_S;
+		if (pthread_cond_timedwait(&maker->changed, &maker->lock, &until) == ETIMEDOUT)
+			zvm_box_forget_templates(maker->engine->options.launcher, IDLE_MS);
+	}
 	bool some = !maker->closing;
 	if (some) {
 		*ret = maker->queue[0];

@@ -668,9 +668,9 @@ int zvm_box_template(struct zvm_launcher *launcher, const struct zvm_box_request
 	return r;
 }
 
-void zvm_box_forget_templates(struct zvm_launcher *launcher)
+void zvm_box_forget_templates(struct zvm_launcher *launcher, unsigned idle_ms)
 {
-	zvm_templates_forget(zvm_launcher_templates(launcher));
+	zvm_templates_forget(zvm_launcher_templates(launcher), idle_ms);
 }
 
 static void free_strings(char **strings, unsigned count)

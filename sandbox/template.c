@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <uthash.h>
 #include <zvm/cleanup.h>
 #include "packet.h"
@@ -40,7 +41,7 @@ struct kind {
 	UT_hash_handle hh;
 	unsigned seen, enough;
 	bool making;
-	uint64_t used;
+	uint64_t used; /* ms */
 	struct zvm_template *template;
 	size_t size;
 	char key[];
@@ -49,7 +50,6 @@ struct kind {
 struct zvm_templates {
 	pthread_mutex_t lock;
 	struct kind *kinds;
-	uint64_t turn;
 	unsigned ready;
 };
 
@@ -142,6 +142,13 @@ void zvm_template_give(struct zvm_template *t)
 
 /* --- all --- */
 
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
 int zvm_templates_new(struct zvm_templates **ret)
 {
 	struct zvm_templates *templates = calloc(1, sizeof *templates);
@@ -167,12 +174,14 @@ static void forget(struct zvm_templates *templates, struct kind *kind)
 	free(kind);
 }
 
-void zvm_templates_forget(struct zvm_templates *templates)
+void zvm_templates_forget(struct zvm_templates *templates, unsigned idle_ms)
 {
 	struct kind *kind, *next;
 	pthread_mutex_lock(&templates->lock);
+	uint64_t now = now_ms();
 	HASH_ITER(hh, templates->kinds, kind, next)
-	forget(templates, kind);
+	if (!kind->making && now - kind->used >= idle_ms)
+		forget(templates, kind);
 	pthread_mutex_unlock(&templates->lock);
 }
 
@@ -180,7 +189,7 @@ void zvm_templates_free(struct zvm_templates *templates)
 {
 	if (!templates)
 		return;
-	zvm_templates_forget(templates);
+	zvm_templates_forget(templates, 0);
 	pthread_mutex_destroy(&templates->lock);
 	free(templates);
 }
@@ -225,7 +234,7 @@ struct zvm_template *zvm_templates_find(struct zvm_templates *templates, const s
 	struct kind *kind = find(templates, request);
 	kind = kind ? kind : add(templates, request);
 	if (kind) {
-		kind->used = ++templates->turn;
+		kind->used = now_ms();
 		kind->seen++;
 		t = kind->template ? reference(kind->template) : NULL;
 		*wanted = !t && !kind->making && kind->seen >= kind->enough;

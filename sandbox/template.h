@@ -22,8 +22,8 @@ struct zvm_template;
 
 int zvm_templates_new(struct zvm_templates **ret);
 void zvm_templates_free(struct zvm_templates *templates);
-/* All of them, and what has been seen. None is being made. */
-void zvm_templates_forget(struct zvm_templates *templates);
+/* Those that nobody has asked for in so long, and that they have been asked for. */
+void zvm_templates_forget(struct zvm_templates *templates, unsigned idle_ms);
 
 /* Counts the request. *wanted: it has been made often enough for a template to be worth making. */
 struct zvm_template *zvm_templates_find(struct zvm_templates *templates, const struct zvm_box_request *request,

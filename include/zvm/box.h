@@ -162,8 +162,8 @@ void zvm_box_outcome_free(struct zvm_box_outcome *outcome);
  * is none, which harms nobody.
  */
 int zvm_box_template(struct zvm_launcher *launcher, const struct zvm_box_request *request);
-/* Those that there are, with all that holders have given them. */
-void zvm_box_forget_templates(struct zvm_launcher *launcher);
+/* Those that have not been used for so long (0: all), with what holders have given them. */
+void zvm_box_forget_templates(struct zvm_launcher *launcher, unsigned idle_ms);
 
 /*
  * For lookups: does this file, were it run, have any chance? 0, -ENOEXEC (neither ELF for this machine nor `#!`, or

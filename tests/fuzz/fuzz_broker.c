@@ -203,7 +203,8 @@ static int exchange(struct conversation *c, unsigned how, const uint8_t *bytes, 
 		return 0;
 	full = how >> 6 & 1;
 	int r = zvm_broker_serve(c->broker, &report);
-	require(r == 1 || r == 0 || r == -EPIPE || r == -EPROTO);
+	require(r == 1 || r == 0 || r == ZVM_BROKER_STOPPED || r == -EPIPE || r == -EPROTO);
+	require(r != ZVM_BROKER_STOPPED || kind == ZVM_ASK_KIND_STOPPED);
 	require(r != 1 || (kind >= ZVM_ASK_KIND_LOOKUP && kind <= ZVM_ASK_KIND_BYTES && kind != ZVM_ASK_KIND_REPORT));
 	require(r != 0 || kind == ZVM_ASK_KIND_REPORT);
 	c->expected += r == 1 && kind != ZVM_ASK_KIND_TRACE && kind != ZVM_ASK_KIND_BYTES;

@@ -216,6 +216,81 @@ static void nothing_outside_the_view_is_given(void **state)
 	assert_int_equal(a.reply.flags, ZVM_REPLY_ELSEWHERE);
 }
 
+/* --- templates --- */
+
+/* What has been asked so far, as another broker's, and this one's conversation goes on with that. */
+static void go_on_from_template(void)
+{
+	struct zvm_broker *template = broker;
+	zvm_broker_close_files(template);
+	assert_int_equal(zvm_broker_new(&request, &broker), 0);
+	assert_int_equal(zvm_broker_inherit(broker, template), 0);
+	assert_int_equal(zvm_broker_attach(broker, host), 0);
+	zvm_broker_free(template);
+}
+
+static void questions_and_answers_are_inherited(void **state)
+{
+	struct zvm_dependency *list, *copies;
+	unsigned count, copied;
+	(void)state;
+	assert_int_equal(ask(ZVM_ASK_KIND_OPEN, "/script/none/at/all"), 1);
+	receive();
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/file", "content"), 0);
+	assert_int_equal(zvm_broker_copy_dependencies(broker, &copies, &copied), 0);
+	go_on_from_template();
+	put_text(in_scratch("scripts/other"), "new");
+	assert_int_equal(mkdir(in_scratch("scripts/none"), 0755), 0);
+	assert_int_equal(ask(ZVM_ASK_KIND_OPEN, "/script/none/at/all"), 1);
+	assert_int_equal(receive().reply.flags, ZVM_REPLY_MISSING);
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/file", "content"), 0);
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/other", "new"), 0);
+	assert_int_equal(zvm_broker_trouble(broker), 0);
+	assert_int_equal(zvm_broker_take_dependencies(broker, &list, &count), 0);
+	assert_true(copied == 3 && count == 4);
+	for (unsigned i = 0; i < copied; i++) {
+		assert_string_equal(list[i].question.path, copies[i].question.path);
+		assert_true(zvm_answer_equal(&list[i].answer, &copies[i].answer));
+	}
+	zvm_dependencies_free(list, count);
+	zvm_dependencies_free(copies, copied);
+}
+
+static void what_a_template_has_opened_and_is_another_now_is_trouble(void **state)
+{
+	(void)state;
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/file", "content"), 0);
+	go_on_from_template();
+	put_text(in_scratch("scripts/file"), "something else");
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/file", NULL), -EIO);
+	assert_int_equal(zvm_broker_trouble(broker), -ESTALE);
+}
+
+static void contents_keep_their_numbers(void **state)
+{
+	uint32_t number = 1;
+	(void)state;
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/run", "#!/bin/cat\n"), 0);
+	assert_int_equal(error_of(ZVM_ASK_KIND_OPEN, "/script/file", "content"), 0);
+	go_on_from_template();
+	assert_int_equal(ask(ZVM_ASK_KIND_OPEN, "/script/file"), 1);
+	struct answer a = receive();
+	assert_int_equal(a.reply.content, 2);
+	close(a.fds[0]);
+	assert_int_equal(ask_bytes(ZVM_ASK_KIND_IMAGE, &number, sizeof number), 1);
+	assert_int_equal(receive().reply.error, 0);
+	number = 3;
+	assert_int_equal(ask_bytes(ZVM_ASK_KIND_IMAGE, &number, sizeof number), -EPROTO);
+}
+
+static void only_a_box_without_words_has_stopped(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_bytes(ZVM_ASK_KIND_STOPPED, "x", 1), -EPROTO);
+	assert_int_equal(ask_bytes(ZVM_ASK_KIND_STOPPED, NULL, 0), ZVM_BROKER_STOPPED);
+	assert_no_reply();
+}
+
 /* --- programs --- */
 
 static const char *plan_of(uint32_t content, struct answer *ret, struct zvm_image *plan)
@@ -356,7 +431,7 @@ static void a_packet_that_lies_is_the_end(void **state)
 	        {.kind = ZVM_ASK_KIND_REPORT},
 	        {.kind = 0},
 	        {.kind = ZVM_ASK_KIND_IMAGE},
-	        {.kind = ZVM_ASK_KIND_BYTES + 1},
+	        {.kind = ZVM_ASK_KIND_STOPPED + 1},
 	        {.kind = UINT32_MAX},
 	        {.kind = 0x80000001u},
 	};
@@ -622,6 +697,10 @@ int main(void)
 	        WITH_BROKER(a_run_sees_one_snapshot_of_a_changing_file),
 	        WITH_BROKER(the_highest_missing_directory_is_told_and_written_down),
 	        WITH_BROKER(nothing_outside_the_view_is_given),
+	        WITH_BROKER(questions_and_answers_are_inherited),
+	        WITH_BROKER(what_a_template_has_opened_and_is_another_now_is_trouble),
+	        WITH_BROKER(contents_keep_their_numbers),
+	        WITH_BROKER(only_a_box_without_words_has_stopped),
 	        WITH_BROKER(a_program_comes_with_a_plan_and_its_interpreters_name),
 	        WITH_BROKER(a_program_is_named_without_the_links_that_lead_to_it),
 	        WITH_BROKER(a_program_that_the_guest_has_written_is_kept_once_and_sealed),
