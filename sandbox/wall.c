@@ -73,8 +73,10 @@ static const struct rule policy[] = {
 	{SCMP_SYS(mremap), 4, {ADDRESS(0), LENGTH(1), LENGTH(2), EXACTLY(3, 0)}},
 	{SCMP_SYS(mremap), 5,
 	 {ADDRESS(0), LENGTH(1), LENGTH(2), EXACTLY(3, MREMAP_MAYMOVE | MREMAP_FIXED), ADDRESS(4)}},
-	/* Only the advice that frees memory: nothing that poisons, merges or pins pages. */
+	/* Only the advice that frees memory, or does what touching it would: nothing that poisons, merges or pins pages. */
 	{SCMP_SYS(madvise), 3, {ADDRESS(0), LENGTH(1), EXACTLY(2, MADV_DONTNEED)}},
+	{SCMP_SYS(madvise), 3, {ADDRESS(0), LENGTH(1), EXACTLY(2, MADV_POPULATE_READ)}},
+	{SCMP_SYS(madvise), 3, {ADDRESS(0), LENGTH(1), EXACTLY(2, MADV_POPULATE_WRITE)}},
 	/* Thread pointers: they only say where the guest's own loads and stores go. */
 	{SCMP_SYS(arch_prctl), 1, {EXACTLY(0, ARCH_SET_FS)}},
 	{SCMP_SYS(arch_prctl), 1, {EXACTLY(0, ARCH_SET_GS)}},
