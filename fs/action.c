@@ -6,7 +6,7 @@
 #include <zvm/record.h>
 
 #define ACTION_VERSION "zvm action 1"
-#define RECORD_VERSION "zvm record 1"
+#define RECORD_VERSION "zvm record 2"
 #define LIST_MAX 1000000u
 /* Eleven numbers and a digest of three; the shortest dependency has an empty path and no text. */
 #define DEPENDENCY_LEAST (14 * 8)
@@ -125,6 +125,9 @@ int zvm_record_encode(const struct zvm_record *r, struct zvm_bytes *out)
 	                            r->system_calls,
 	                            r->virtual_ns,
 	                            r->peak_memory,
+	                            r->faults,
+	                            r->bytes_read,
+	                            r->bytes_written,
 	                            (uint64_t)r->computed_at,
 	                            r->not_vetted};
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
@@ -135,6 +138,11 @@ int zvm_record_encode(const struct zvm_record *r, struct zvm_bytes *out)
 	put_list(out, r->refused, r->refused_count);
 	put_list(out, r->walls, r->wall_count);
 	put_list(out, r->unproven, r->unproven_count);
+	zvm_bytes_number(out, r->call_count);
+	for (unsigned i = 0; i < r->call_count; i++) {
+		zvm_bytes_number(out, r->calls[i].number);
+		zvm_bytes_number(out, r->calls[i].count);
+	}
 	zvm_bytes_number(out, r->dependency_count);
 	for (unsigned i = 0; i < r->dependency_count; i++)
 		put_dependency(out, &r->dependencies[i]);
@@ -304,6 +312,19 @@ static struct zvm_output get_output(struct zvm_reader *in)
 	return o;
 }
 
+static void get_calls(struct zvm_reader *in, struct zvm_record *r)
+{
+	unsigned n = get_count(in, 16);
+	r->calls = calloc((size_t)n + 1, sizeof *r->calls);
+	if (!r->calls)
+		zvm_reader_fail(in, -ENOMEM);
+	while (!in->error && r->call_count < n) {
+		struct zvm_call_count *c = &r->calls[r->call_count++];
+		c->number = get_number(in, UINT32_MAX);
+		c->count = zvm_read_number(in);
+	}
+}
+
 static void get_record(struct zvm_reader *in, struct zvm_record *r)
 {
 	zvm_autofree char *version = zvm_read_string(in);
@@ -315,8 +336,8 @@ static void get_record(struct zvm_reader *in, struct zvm_record *r)
 	r->exit_status = get_signed(in);
 	r->signal = get_signed(in);
 	r->failed = get_bool(in);
-	uint64_t *const numbers[] = {&r->nonce,        &r->wall_us,    &r->cpu_us,     &r->max_rss_kib,
-	                             &r->system_calls, &r->virtual_ns, &r->peak_memory};
+	uint64_t *const numbers[] = {&r->nonce,      &r->wall_us,     &r->cpu_us, &r->max_rss_kib, &r->system_calls,
+	                             &r->virtual_ns, &r->peak_memory, &r->faults, &r->bytes_read,  &r->bytes_written};
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		*numbers[i] = zvm_read_number(in);
 	r->computed_at = (int64_t)zvm_read_number(in);
@@ -327,6 +348,7 @@ static void get_record(struct zvm_reader *in, struct zvm_record *r)
 	get_list(in, &r->refused, &r->refused_count);
 	get_list(in, &r->walls, &r->wall_count);
 	get_list(in, &r->unproven, &r->unproven_count);
+	get_calls(in, r);
 	unsigned n = get_count(in, DEPENDENCY_LEAST);
 	r->dependencies = calloc((size_t)n + 1, sizeof *r->dependencies);
 	if (!r->dependencies)
@@ -360,6 +382,7 @@ void zvm_record_free(struct zvm_record *r)
 	if (!r || __atomic_sub_fetch(&r->references, 1, __ATOMIC_ACQ_REL))
 		return;
 	free(r->message);
+	free(r->calls);
 	free_list(r->refused, r->refused_count);
 	free_list(r->walls, r->wall_count);
 	free_list(r->unproven, r->unproven_count);
@@ -388,6 +411,11 @@ int zvm_record_of_outcome(struct zvm_box_outcome *o, struct zvm_record **ret)
 	        .system_calls = o->system_calls,
 	        .virtual_ns = o->virtual_ns,
 	        .peak_memory = o->peak_memory,
+	        .faults = o->faults,
+	        .bytes_read = o->bytes_read,
+	        .bytes_written = o->bytes_written,
+	        .calls = o->calls,
+	        .call_count = o->call_count,
 	        .refused = o->refused,
 	        .refused_count = o->refused_count,
 	        .walls = o->walls,
@@ -399,6 +427,8 @@ int zvm_record_of_outcome(struct zvm_box_outcome *o, struct zvm_record **ret)
 	        .dependency_count = o->dependency_count,
 	};
 	o->message = NULL;
+	o->calls = NULL;
+	o->call_count = 0;
 	o->refused = o->walls = o->unproven = NULL;
 	o->dependencies = NULL;
 	o->refused_count = o->wall_count = o->unproven_count = o->dependency_count = 0;

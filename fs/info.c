@@ -117,6 +117,20 @@ static const char *state_of(const struct zvm_stage_story *s)
 	}
 }
 
+static json_t *calls(const struct zvm_record *r)
+{
+	json_t *array = json_array();
+	for (unsigned i = 0; r && i < r->call_count; i++) {
+		char room[32];
+		json_t *call = json_object();
+		set(call, "name", json_string(zvm_call_name(r->calls[i].number, room)));
+		set(call, "kind", json_string(zvm_call_kind(r->calls[i].number)));
+		set(call, "count", number(r->calls[i].count));
+		json_array_append_new(array, call);
+	}
+	return array;
+}
+
 static void set_record(json_t *object, const struct zvm_record *r)
 {
 	set(object, "exit_status", r && !r->signal ? json_integer(r->exit_status) : json_null());
@@ -130,6 +144,10 @@ static void set_record(json_t *object, const struct zvm_record *r)
 	set(object, "system_calls", number(r ? r->system_calls : 0));
 	set(object, "virtual_ns", number(r ? r->virtual_ns : 0));
 	set(object, "peak_memory", number(r ? r->peak_memory : 0));
+	set(object, "calls", calls(r));
+	set(object, "bytes_read", number(r ? r->bytes_read : 0));
+	set(object, "bytes_written", number(r ? r->bytes_written : 0));
+	set(object, "faults", number(r ? r->faults : 0));
 	set(object, "walls", r ? strings(r->walls, r->wall_count) : json_array());
 	set(object, "unproven", r ? strings(r->unproven, r->unproven_count) : json_array());
 	set(object, "not_vetted", json_boolean(r && r->not_vetted));
@@ -186,12 +204,15 @@ static unsigned deciding_stage(const struct zvm_story *story)
 static void add_uses(json_t *whole, const struct zvm_story *story)
 {
 	static const char *const lists[] = {"dependencies", "refused", "unproven"};
-	static const char *const sums[] = {"wall_us", "cpu_us", "system_calls"};
+	static const char *const sums[] = {"wall_us",    "cpu_us",        "system_calls",
+	                                   "bytes_read", "bytes_written", "faults"};
+	const size_t sum_count = sizeof sums / sizeof sums[0];
 	json_t *stages = json_array();
 	const struct zvm_stage_story *last = &story->stages[story->stage_count - 1];
-	json_int_t totals[3] = {0, 0, 0};
+	json_int_t totals[sizeof sums / sizeof sums[0]] = {0};
 	json_object_clear(json_object_get(whole, "script"));
 	json_object_del(whole, "script");
+	json_object_del(whole, "calls"); /* of each stage its own */
 	for (size_t k = 0; k < 3; k++)
 		json_array_clear(json_object_get(whole, lists[k]));
 	for (unsigned i = 0; i < story->stage_count; i++) {
@@ -201,11 +222,11 @@ static void add_uses(json_t *whole, const struct zvm_story *story)
 			json_array_extend(json_object_get(whole, lists[k]), json_object_get(stage, lists[k]));
 		if (json_is_true(json_object_get(stage, "not_vetted")))
 			set(whole, "not_vetted", json_true());
-		for (size_t k = 0; k < 3; k++)
+		for (size_t k = 0; k < sum_count; k++)
 			totals[k] += json_integer_value(json_object_get(stage, sums[k]));
 		json_array_append_new(stages, stage);
 	}
-	for (size_t k = 0; k < 3; k++)
+	for (size_t k = 0; k < sum_count; k++)
 		set(whole, sums[k], json_integer(totals[k]));
 	set(whole, "stdout", last->record ? output(&last->record->out) : json_null());
 	set(whole, "stages", stages);

@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -44,7 +43,6 @@ struct run {
 	struct zvm_box_status status;
 	uint64_t start_us, deadline_us;
 	bool template, stopped; /* it is to become one, and it has */
-	bool rest;              /* it goes on from one */
 	bool heard;             /* the box has said something */
 	bool reported, gone, killed, broken, lost, timed_out, cancelled;
 };
@@ -386,16 +384,23 @@ static void list_refused(const struct zvm_report *r, struct zvm_box_outcome *out
 	unsigned details = r->refused_count < ZVM_REFUSED_MAX ? r->refused_count : ZVM_REFUSED_MAX;
 	for (unsigned i = 0; i < details; i++)
 		add_refused(out, printable(r->refused_detail[i], sizeof r->refused_detail[i]));
-	for (int n = 0; n < ZVM_CALLS_MAX; n++) {
-		if (!(r->refused[n / 64] >> (n % 64) & 1))
-			continue;
-		/* Newer than the library that knows their names: the number will do. */
-		char number[32];
-		zvm_autofree char *name = seccomp_syscall_resolve_num_arch(SCMP_ARCH_X86_64, n);
-		snprintf(number, sizeof number, "syscall %d", n);
-		if (!name || !has_detail(r, details, name))
-			add_refused(out, strdup(name ? name : number));
+	for (unsigned n = 0; n < ZVM_CALLS_MAX; n++) {
+		char room[32];
+		const char *name = zvm_call_name(n, room);
+		if ((r->refused[n / 64] >> (n % 64) & 1) && !has_detail(r, details, name))
+			add_refused(out, strdup(name));
 	}
+}
+
+static void list_calls(const struct zvm_report *r, struct zvm_box_outcome *out)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < ZVM_CALLS_MAX; i++)
+		n += r->calls_by_number[i] != 0;
+	out->calls = calloc(n + 1, sizeof *out->calls);
+	for (unsigned i = 0; i < ZVM_CALLS_MAX && out->calls; i++)
+		if (r->calls_by_number[i])
+			out->calls[out->call_count++] = (struct zvm_call_count){i, r->calls_by_number[i]};
 }
 
 static void list_walls(struct zvm_launcher *launcher, struct zvm_box_outcome *out)
@@ -421,11 +426,15 @@ static void account(const struct run *run, struct zvm_box_outcome *out)
 	out->wall_us = now_us() - run->start_us;
 	out->cpu_us = run->status.cpu_us;
 	out->max_rss_kib = run->status.max_rss_kib;
+	out->faults = run->status.faults;
 	if (!run->reported)
 		return;
 	out->system_calls = run->report.system_calls;
 	out->virtual_ns = run->report.virtual_ns;
 	out->peak_memory = run->report.peak_memory;
+	out->bytes_read = run->report.bytes_read;
+	out->bytes_written = run->report.bytes_written;
+	list_calls(&run->report, out);
 	out->not_vetted = run->report.remarks & ZVM_REMARK_NOT_VETTED;
 	out->real_time = run->report.remarks & ZVM_REMARK_REAL_TIME;
 	list_refused(&run->report, out);
@@ -505,15 +514,11 @@ static void keep_line(void *context, const char *line, size_t length)
 	zvm_bytes_append(context, "\n", 1);
 }
 
-/* From a template. -EAGAIN: it cannot be had so, and nothing has happened. */
+/* In a box that goes on from a template. */
 static int run_rest(struct zvm_launcher *launcher, struct run *run, struct zvm_template *t, struct zvm_box_outcome *ret)
 {
 	int r = zvm_broker_inherit(run->broker, zvm_template_broker(t));
-	if (r)
-		return r;
-	if (zvm_template_take(t, &run->box))
-		return -EAGAIN;
-	r = zvm_broker_attach(run->broker, run->box.socket);
+	r = r ? r : zvm_broker_attach(run->broker, run->box.socket);
 	r = r ? r : unless_gone(order_part(run));
 	trace_again(run->request, zvm_template_trace(t));
 	if (r == 0)
@@ -551,21 +556,24 @@ static int new_run(struct run *run, const struct zvm_box_request *request)
 	return zvm_broker_new(request, &run->broker);
 }
 
-/* The box was dead when it got its order, or its template could give none: what it was to run has not begun. */
+/* The box was dead when it got its order: what it was to run has not begun. */
 static bool is_stillborn(const struct run *run, int r, const struct zvm_box_outcome *out)
 {
-	if (r || run->heard || run->cancelled || run->timed_out || out->stdout_size || out->stderr_size)
-		return r == -EAGAIN && run->rest;
-	return out->end == ZVM_END_MEMORY || out->end == ZVM_END_BROKEN;
+	return !r && !run->heard && !run->cancelled && !run->timed_out && !out->stdout_size && !out->stderr_size &&
+	       (out->end == ZVM_END_MEMORY || out->end == ZVM_END_BROKEN);
 }
 
 static int run_once(struct zvm_launcher *launcher, struct run *run, struct zvm_box_outcome *ret)
 {
 	struct zvm_template *t = find_template(launcher, run->request, ret);
-	if (!t)
+	int r = t ? zvm_template_take(t, &run->box) : -ENOENT;
+	if (r) {
+		if (t && r != -EAGAIN)
+			zvm_templates_drop(zvm_launcher_templates(launcher), t);
+		zvm_template_unref(t);
 		return run_whole(launcher, run, ret);
-	run->rest = true;
-	int r = run_rest(launcher, run, t, ret);
+	}
+	r = run_rest(launcher, run, t, ret);
 	if (is_stillborn(run, r, ret))
 		zvm_templates_drop(zvm_launcher_templates(launcher), t);
 	zvm_template_unref(t);
@@ -683,6 +691,7 @@ static void free_strings(char **strings, unsigned count)
 void zvm_box_outcome_free(struct zvm_box_outcome *out)
 {
 	free(out->message);
+	free(out->calls);
 	free_strings(out->refused, out->refused_count);
 	free_strings(out->walls, out->wall_count);
 	free_strings(out->unproven, out->unproven_count);

@@ -215,6 +215,7 @@ static void add_usage(struct zvm_box_status *sum, int status, const struct rusag
 {
 	sum->cpu_us += (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * 1000000u +
 	               (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec);
+	sum->faults += (uint64_t)usage->ru_minflt + (uint64_t)usage->ru_majflt;
 	if ((uint64_t)usage->ru_maxrss > sum->max_rss_kib)
 		sum->max_rss_kib = (uint64_t)usage->ru_maxrss;
 	if (status && !sum->wait_status)

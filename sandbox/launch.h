@@ -26,7 +26,7 @@ struct zvm_boxed {
 /* Sent once, when every process of the box is gone. */
 struct zvm_box_status {
 	int32_t wait_status; /* of the first process that died by a signal or with a code, else 0 */
-	uint64_t cpu_us, max_rss_kib;
+	uint64_t cpu_us, max_rss_kib, faults;
 };
 
 int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct zvm_boxed *ret);

@@ -212,7 +212,8 @@ enum zvm_report_end {
 struct zvm_report {
 	uint32_t end;   /* enum zvm_report_end */
 	int32_t status; /* exit status, signal number, or errno */
-	uint64_t system_calls, virtual_ns, peak_memory;
+	uint64_t system_calls, virtual_ns, peak_memory, bytes_read, bytes_written;
+	uint32_t calls_by_number[ZVM_CALLS_MAX];
 	uint32_t remarks;
 	uint32_t refused_count;
 	uint64_t refused[ZVM_CALLS_MAX / 64];     /* a bit for each system call number that was refused at least once */

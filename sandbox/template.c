@@ -22,8 +22,8 @@
 #define TRY_AGAIN 16 /* times as often */
 #define KINDS_MAX 256
 #define READY_MAX 12 /* fewer than ZVM_TEMPLATES_MAX: what was dropped takes a moment to be gone */
-/* A box is forked in less than a millisecond. Beyond, beginning anew is as fast. */
-#define TAKE_MS 20
+/* A box is forked in less than a millisecond. Beyond, beginning at the beginning is as fast. */
+#define TAKE_MS 50
 
 struct zvm_template {
 	int references;

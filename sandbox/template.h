@@ -42,6 +42,7 @@ struct zvm_bytes *zvm_template_trace(struct zvm_template *t);
 void zvm_template_unref(struct zvm_template *t);
 const struct zvm_broker *zvm_template_broker(const struct zvm_template *t);
 bool zvm_template_holds(struct zvm_template *t, const struct zvm_box_request *request);
+/* 0; -EAGAIN: none is ready; another -errno: none ever will be. */
 int zvm_template_take(struct zvm_template *t, struct zvm_boxed *ret);
 /* The box that was taken has ended: have the next one made. Not before, since it needs a processor. */
 void zvm_template_give(struct zvm_template *t);

@@ -107,6 +107,11 @@ struct zvm_box_request {
 	void *trace_context;
 };
 
+struct zvm_call_count {
+	unsigned number;
+	uint64_t count;
+};
+
 enum zvm_box_end {
 	ZVM_END_EXIT,      /* exit_status */
 	ZVM_END_SIGNAL,    /* by a signal of its own doing */
@@ -127,7 +132,11 @@ struct zvm_box_outcome {
 	                */
 	uint64_t stdout_size, stderr_size; /* what the guest wrote, as the host saw it */
 	uint64_t wall_us, cpu_us, max_rss_kib;
+	uint64_t faults; /* page faults of its processes, as the kernel counted them */
 	uint64_t system_calls, virtual_ns, peak_memory;
+	uint64_t bytes_read, bytes_written; /* by system calls */
+	struct zvm_call_count *calls;       /* by number, those that were made */
+	unsigned call_count;
 	char **refused; /* names of system calls (and "socket(AF_INET)" and the like) answered with a refusal */
 	unsigned refused_count;
 	struct zvm_dependency *dependencies; /* each question once, in the order first asked */
@@ -171,5 +180,10 @@ void zvm_box_forget_templates(struct zvm_launcher *launcher, unsigned idle_ms);
  * `fd`.
  */
 int zvm_box_check_program(int fd, char **ret_message);
+
+/* What a box does about system calls of this number: "emulated", ..., as in zvm-box(7); its name, or "syscall N" in
+ * `room`. */
+const char *zvm_call_kind(unsigned number);
+const char *zvm_call_name(unsigned number, char room[32]);
 
 #endif

@@ -47,7 +47,9 @@ struct zvm_record {
 	uint64_t nonce; /* names the inode of this result (inode.h): chosen once, so stable over remounts */
 	struct zvm_output out, err;
 	char *message; /* see zvm_box_outcome; or NULL */
-	uint64_t wall_us, cpu_us, max_rss_kib, system_calls, virtual_ns, peak_memory;
+	uint64_t wall_us, cpu_us, max_rss_kib, system_calls, virtual_ns, peak_memory, faults, bytes_read, bytes_written;
+	struct zvm_call_count *calls;
+	unsigned call_count;
 	int64_t computed_at; /* real time, seconds */
 	char **refused;
 	unsigned refused_count;

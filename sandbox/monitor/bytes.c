@@ -59,7 +59,7 @@ static s64 read_made(const struct description *d, u64 to, u64 n, u64 offset)
 	return put_bytes(to, (u8 *)page_at(d->page) + offset, n) ? -EFAULT : (s64)n;
 }
 
-s64 description_read(struct description *d, u64 to, u64 n, u64 *offset)
+static s64 read_any(struct description *d, u64 to, u64 n, u64 *offset)
 {
 	u64 *at = offset ? offset : &d->offset;
 	s64 got;
@@ -86,6 +86,14 @@ s64 description_read(struct description *d, u64 to, u64 n, u64 *offset)
 	}
 	if (got > 0)
 		*at += (u64)got;
+	return got;
+}
+
+s64 description_read(struct description *d, u64 to, u64 n, u64 *offset)
+{
+	s64 got = read_any(d, to, n, offset);
+	if (got > 0)
+		arena->bytes_read += (u64)got;
 	return got;
 }
 
@@ -141,7 +149,7 @@ static s64 told(s64 result)
 	return result;
 }
 
-s64 description_write(struct description *d, u64 from, u64 n, u64 *offset)
+static s64 write_any(struct description *d, u64 from, u64 n, u64 *offset)
 {
 	if ((d->flags & ACCESS_MODE) == O_RDONLY || d->kind == KIND_PATH)
 		return -EBADF;
@@ -157,6 +165,14 @@ s64 description_write(struct description *d, u64 from, u64 n, u64 *offset)
 	case KIND_EVENT: return event_write(d, from, n);
 	default: return -EINVAL;
 	}
+}
+
+s64 description_write(struct description *d, u64 from, u64 n, u64 *offset)
+{
+	s64 put = write_any(d, from, n, offset);
+	if (put > 0)
+		arena->bytes_written += (u64)put;
+	return put;
 }
 
 bool seekable(const struct description *d)

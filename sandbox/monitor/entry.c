@@ -273,8 +273,11 @@ void run_end(u32 end, int status, const char *message)
 	                            .system_calls = arena->calls,
 	                            .virtual_ns = arena->clock_ns - EPOCH_NS,
 	                            .peak_memory = arena->memory_peak,
+	                            .bytes_read = arena->bytes_read,
+	                            .bytes_written = arena->bytes_written,
 	                            .remarks = arena->remarks,
 	                            .refused_count = arena->refused_count};
+	memcpy(report.calls_by_number, arena->calls_by_number, sizeof report.calls_by_number);
 	memcpy(report.refused, arena->refused, sizeof report.refused);
 	memcpy(report.refused_detail, arena->refused_detail, sizeof report.refused_detail);
 	if (message)

@@ -181,9 +181,11 @@ struct arena {
 	u64 clock_ns;  /* since the epoch; starts at EPOCH_NS */
 	u64 random[8]; /* state of the generator (chance.c) */
 	u64 memory_limit, memory_used, memory_peak;
-	u64 calls;      /* system calls made */
-	u64 turn;       /* of which before the current task got the processor */
-	u64 next_timer; /* no timer is due before; NEVER: none is armed */
+	u64 calls; /* system calls made */
+	u32 calls_by_number[ZVM_CALLS_MAX];
+	u64 bytes_read, bytes_written; /* by calls, from and to anything with a descriptor */
+	u64 turn;                      /* of which before the current task got the processor */
+	u64 next_timer;                /* no timer is due before; NEVER: none is armed */
 	u64 sequence;
 	u32 trace, remarks;
 	bool template, parted; /* template.c */

@@ -106,6 +106,8 @@ static void system_call(frame_t *frame)
 	current_call = number;
 	frame_replaced = false;
 	arena->calls++;
+	if (number < ZVM_CALLS_MAX)
+		arena->calls_by_number[number]++;
 	s64 result = answer(number, a);
 	/* A switch to another task may have happened in between; this is still our frame, but the statics are the
 	 * other's. */

@@ -85,7 +85,7 @@ def number(n):
 def forge_number(path, index, value):
     """One of the numbers at the start of the encoded record."""
     body = path.read_bytes()
-    at = body.index(b"zvm record 1") + 12 + 8 * index
+    at = body.index(b"zvm record 2") + 12 + 8 * index
     forge_at = bytearray(body[16:])
     forge_at[at - 16:at - 8] = number(value)
     path.write_bytes(body[:8] + hash_of(bytes(forge_at), "-H3")[::-1] + bytes(forge_at))
