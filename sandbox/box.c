@@ -447,6 +447,7 @@ static void finish(struct zvm_launcher *launcher, struct run *run)
 		kill_box(run);
 		take_status(run);
 	}
+	zvm_meter_stop(run->request->meter);
 	zvm_boxed_close(&run->box);
 	if (run->lost)
 		zvm_launcher_lost(launcher);
@@ -461,6 +462,7 @@ static int start_program(struct zvm_launcher *launcher, struct run *run, const s
 	int r = zvm_launcher_take(launcher, arena_size, &run->box);
 	if (r)
 		return r;
+	zvm_meter_start(run->request->meter, launcher, &run->box);
 	r = zvm_broker_attach(run->broker, run->box.socket);
 	r = r ? r : unless_gone(order_run(run, program, arena_size));
 	if (r == 0)
@@ -518,6 +520,7 @@ static void keep_line(void *context, const char *line, size_t length)
 static int run_rest(struct zvm_launcher *launcher, struct run *run, struct zvm_template *t, struct zvm_box_outcome *ret)
 {
 	int r = zvm_broker_inherit(run->broker, zvm_template_broker(t));
+	zvm_meter_start(run->request->meter, launcher, &run->box);
 	r = r ? r : zvm_broker_attach(run->broker, run->box.socket);
 	r = r ? r : unless_gone(order_part(run));
 	trace_again(run->request, zvm_template_trace(t));

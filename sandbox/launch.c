@@ -50,7 +50,8 @@
 /* Memory that the launcher writes and the daemon reads. */
 struct shared {
 	struct zvm_wall_report reports[ZVM_WALL_COUNT];
-	pid_t groups[ZVM_BOXES_MAX]; /* of the boxes; 0: free slot */
+	pid_t groups[ZVM_BOXES_MAX];      /* of the boxes; 0: free slot */
+	uint64_t spent_us[ZVM_BOXES_MAX]; /* processor time of those of a box that have ended */
 };
 
 struct zvm_launcher {
@@ -100,6 +101,7 @@ struct zvm_box_slot *zvm_launch_free_slot(struct zvm_launcher_process *l)
 
 void zvm_launch_occupy(struct zvm_launcher_process *l, struct zvm_box_slot *slot, const struct zvm_box_slot *box)
 {
+	l->launcher->shared->spent_us[slot - l->boxes] = 0;
 	l->launcher->shared->groups[slot - l->boxes] = box->group;
 	*slot = *box;
 }
@@ -234,6 +236,7 @@ static void reap_group(struct zvm_launcher_process *l, struct zvm_box_slot *box)
 		if (pid < 0)
 			break;
 		add_usage(&box->sum, status, &usage);
+		l->launcher->shared->spent_us[box - l->boxes] = box->sum.cpu_us;
 		/* One that was killed may have held the token: the others would wait for ever. */
 		if (WIFSIGNALED(status))
 			kill(-box->group, SIGKILL);
@@ -528,7 +531,7 @@ static int spawn(struct zvm_launcher *launcher)
 		return got == sizeof result ? result : -EIO;
 	}
 	launcher->control = pair[0];
-	launcher->pid = pid;
+	__atomic_store_n(&launcher->pid, pid, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -562,7 +565,7 @@ static void bury(struct zvm_launcher *launcher)
 		waitpid(launcher->pid, NULL, __WALL);
 	if (launcher->pid > 0 && !launcher->zygote.reports[ZVM_WALL_PID].stands)
 		kill_orphans(launcher);
-	launcher->pid = 0;
+	__atomic_store_n(&launcher->pid, 0, __ATOMIC_RELAXED);
 }
 
 int zvm_launcher_start(struct zvm_launcher_options *options, struct zvm_launcher **ret)
@@ -737,4 +740,24 @@ void zvm_boxed_close(struct zvm_boxed *box)
 	zvm_close_pointer(&box->status);
 	zvm_close_pointer(&box->arena);
 	box->socket = box->status = box->arena = -1;
+}
+
+/* Without the lock: who starts a launcher holds it for long. */
+pid_t zvm_launcher_process(const struct zvm_launcher *launcher)
+{
+	return __atomic_load_n(&launcher->pid, __ATOMIC_RELAXED);
+}
+
+pid_t zvm_launcher_group(const struct zvm_launcher *launcher, uint32_t number)
+{
+	return number < ZVM_BOXES_MAX ? launcher->shared->groups[number] : 0;
+}
+
+uint64_t zvm_launcher_spent_us(const struct zvm_launcher *launcher, pid_t group)
+{
+	const struct shared *shared = launcher->shared;
+	for (unsigned i = 0; i < ZVM_BOXES_MAX; i++)
+		if (shared->groups[i] == group)
+			return shared->spent_us[i];
+	return 0;
 }

@@ -13,13 +13,14 @@
 #define ZVM_LAUNCH_H
 
 #include <stdint.h>
+#include <sys/types.h>
 #include <zvm/box.h>
 #include "protocol.h"
 
 struct zvm_boxed {
 	int socket; /* SOCK_SEQPACKET to the monitor */
 	int status; /* SOCK_SEQPACKET to the launcher */
-	int arena;  /* memfd; -1: of a box that goes on from a template */
+	int arena;  /* memfd */
 	uint32_t number;
 };
 
@@ -33,9 +34,9 @@ int zvm_launcher_take(struct zvm_launcher *launcher, uint64_t arena_size, struct
 void zvm_boxed_close(struct zvm_boxed *box);
 /*
  * The box has stopped as a template (ZVM_ASK_KIND_STOPPED) and is the launcher's from now on: it forks boxes from it,
- * always a few ahead, into a SOCK_SEQPACKET of which `feed` is the other end. Each is a packet of four bytes with its
- * [socket, status]; a byte sent back orders the next. At the end of the feed the template is gone; closing it is its
- * end. 0 or -errno.
+ * always a few ahead, into a SOCK_SEQPACKET of which `feed` is the other end. Each is a packet of its number with its
+ * [socket, status, arena]; a byte sent back orders the next. At the end of the feed the template is gone; closing it is
+ * its end. 0 or -errno.
  */
 #define ZVM_TEMPLATES_MAX 16
 int zvm_launcher_template(struct zvm_launcher *launcher, const struct zvm_boxed *box, int feed);
@@ -45,6 +46,14 @@ struct zvm_templates *zvm_launcher_templates(struct zvm_launcher *launcher);
 
 /* After an end-of-file on box.status: makes sure that nothing of a dead launcher's boxes is left. */
 void zvm_launcher_lost(struct zvm_launcher *launcher);
+/* usage.c: the meter (NULL is none) is the box's from now on; and no more, before that is closed. */
+void zvm_meter_start(struct zvm_box_meter *meter, const struct zvm_launcher *launcher, const struct zvm_boxed *box);
+void zvm_meter_stop(struct zvm_box_meter *meter);
+/* For usage.c: the launcher process, 0 while there is none; a box's process group as the launcher knows it, 0: it is
+ * over; and what those of a group have used that have ended. */
+pid_t zvm_launcher_process(const struct zvm_launcher *launcher);
+pid_t zvm_launcher_group(const struct zvm_launcher *launcher, uint32_t number);
+uint64_t zvm_launcher_spent_us(const struct zvm_launcher *launcher, pid_t group);
 /* The arena's tables: what a box needs beyond the guest's memory limit. At least what it is given before its order. */
 #define ZVM_ARENA_OVERHEAD ZVM_ARENA_FIRST
 

@@ -158,12 +158,12 @@ static int fork_copy(struct zvm_launcher_process *l, struct zvm_template_slot *t
 	close(socket[1]);
 	int r = pid < 0 ? pid : 0;
 	if (r == 0) {
-		int32_t result = 0;
+		uint32_t number = (uint32_t)(slot - l->boxes);
 		zvm_launch_occupy(l, slot,
 		                  &(struct zvm_box_slot){.group = pid, .status = status[0], .socket = -1, .arena = -1});
 		status[0] = -1;
-		r = zvm_packet_send_now(t->feed, &result, sizeof result, NULL, 0, (const int[2]){socket[0], status[1]},
-		                        2);
+		r = zvm_packet_send_now(t->feed, &number, sizeof number, NULL, 0,
+		                        (const int[3]){socket[0], status[1], arena}, 3);
 	}
 	close(socket[0]);
 	zvm_close_pointer(&status[0]);

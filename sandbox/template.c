@@ -117,21 +117,21 @@ bool zvm_template_holds(struct zvm_template *t, const struct zvm_box_request *re
 
 int zvm_template_take(struct zvm_template *t, struct zvm_boxed *ret)
 {
-	int32_t result;
-	int fds[2];
+	uint32_t number;
+	int fds[3];
 	unsigned count;
 	struct pollfd ready = {.fd = t->feed, .events = POLLIN};
 	if (poll(&ready, 1, TAKE_MS) <= 0)
 		return -EAGAIN;
 	/* Another thread may have been faster, but then the next is on its way. */
-	if (zvm_packet_receive(t->feed, &result, sizeof result, fds, 2, &count) != sizeof result || result)
+	if (zvm_packet_receive(t->feed, &number, sizeof number, fds, 3, &count) != sizeof number)
 		return -EPIPE;
-	if (count != 2) {
+	if (count != 3) {
 		while (count)
 			close(fds[--count]);
 		return -EPIPE;
 	}
-	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1], .arena = -1};
+	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1], .arena = fds[2], .number = number};
 	return 0;
 }
 

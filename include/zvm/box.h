@@ -99,9 +99,10 @@ struct zvm_box_request {
 	size_t kind_size;
 	struct zvm_holder holder; /* with kind */
 	struct zvm_limits limits;
-	int stdin_fd;             /* regular file, read-only, borrowed */
-	int stdout_fd, stderr_fd; /* regular files, empty, O_WRONLY; borrowed; the box appends to them */
-	int cancel_fd;            /* eventfd or pipe: becomes readable to kill the run; -1: never */
+	int stdin_fd;                /* regular file, read-only, borrowed */
+	int stdout_fd, stderr_fd;    /* regular files, empty, O_WRONLY; borrowed; the box appends to them */
+	int cancel_fd;               /* eventfd or pipe: becomes readable to kill the run; -1: never */
+	struct zvm_box_meter *meter; /* NULL, or what tells others, while it runs, what it uses */
 	void (*trace)(void *context, const char *line,
 	              size_t length); /* NULL, or called for each system call of the guest */
 	void *trace_context;
@@ -173,6 +174,35 @@ void zvm_box_outcome_free(struct zvm_box_outcome *outcome);
 int zvm_box_template(struct zvm_launcher *launcher, const struct zvm_box_request *request);
 /* Those that have not been used for so long (0: all), with what holders have given them. */
 void zvm_box_forget_templates(struct zvm_launcher *launcher, unsigned idle_ms);
+
+/*
+ * What a box uses while it runs, for whoever looks on.
+ *
+ *   struct zvm_box_meter meter = ZVM_BOX_METER;                       // of a request; lives as long as zvm_box_run
+ *   ... another thread, which knows that it lives ...
+ *   zvm_box_meter_read(&meter, &usages[n++]);                         // never waits
+ *   ... and when all have been read, and the meters need not live any more ...
+ *   r = zvm_launcher_usage(launcher, usages, n);
+ *
+ * The kernel is asked, never the box, nor the launcher, which all runs wait for.
+ */
+struct zvm_box_meter {
+	int box, arena; /* usage.c's own */
+};
+#define ZVM_BOX_METER ((struct zvm_box_meter){0, -1})
+
+struct zvm_box_usage {
+	int box;             /* its number, 0: it is none (yet, or any more) */
+	unsigned processes;  /* that it has now */
+	uint64_t cpu_us;     /* of these and of those that have ended */
+	uint64_t memory_kib; /* of these, but for files of the host, and in private files; a page that one process has
+	                      * from another, or from a template, counts for each that has it */
+};
+
+void zvm_box_meter_read(const struct zvm_box_meter *meter, struct zvm_box_usage *ret);
+/* Adds what /proc tells, some 10 us for each process. -errno: there is none that knows of them, and nothing is known.
+ */
+int zvm_launcher_usage(const struct zvm_launcher *launcher, struct zvm_box_usage *usages, unsigned count);
 
 /*
  * For lookups: does this file, were it run, have any chance? 0, -ENOEXEC (neither ELF for this machine nor `#!`, or
