@@ -6,31 +6,11 @@
 #include <xxhash.h>
 #include <zvm/cleanup.h>
 #include "engine_internal.h"
+#include "json.h"
 
 static void set(json_t *object, const char *key, json_t *value)
 {
 	json_object_set_new(object, key, value);
-}
-
-/* File names are bytes; JSON strings are UTF-8. What is not gets %XX, as in a spec. */
-static json_t *text(const char *s)
-{
-	json_t *plain = json_string(s);
-	if (plain || !s)
-		return plain ? plain : json_null();
-	char *escaped = malloc(strlen(s) * 3 + 1), *to = escaped;
-	if (!escaped)
-		return json_null();
-	for (; *s; s++) {
-		if ((unsigned char)*s < 0x80 && *s != '%')
-			*to++ = *s;
-		else
-			to += sprintf(to, "%%%02X", (unsigned char)*s);
-	}
-	*to = 0;
-	plain = json_string(escaped);
-	free(escaped);
-	return plain;
 }
 
 static json_t *digest(const struct zvm_digest *d)
@@ -57,7 +37,7 @@ static json_t *strings(char *const *list, unsigned count)
 {
 	json_t *array = json_array();
 	for (unsigned i = 0; i < count; i++)
-		json_array_append_new(array, text(list[i]));
+		json_array_append_new(array, zvm_json_text(list[i]));
 	return array;
 }
 
@@ -87,7 +67,7 @@ static json_t *dependency(const struct zvm_dependency *d)
 {
 	json_t *object = json_object();
 	struct zvm_digest looked = answer_digest(&d->answer);
-	set(object, "path", text(d->question.path));
+	set(object, "path", zvm_json_text(d->question.path));
 	set(object, "kind", json_string(kind_of(d)));
 	if (d->answer.error)
 		set(object, "absent", json_true());
@@ -171,14 +151,14 @@ static void set_stage(json_t *object, const struct zvm_stage_story *s)
 	if (s->error)
 		set(object, "error", json_string(strerrorname_np(-s->error) ? strerrorname_np(-s->error) : "EIO"));
 	if (zvm_stage_line(s))
-		set(object, "message", text(zvm_stage_line(s)));
-	set(script, "path", s->script ? text(s->script->guest_path) : text(s->name));
+		set(object, "message", zvm_json_text(zvm_stage_line(s)));
+	set(script, "path", s->script ? zvm_json_text(s->script->guest_path) : zvm_json_text(s->name));
 	if (s->script)
 		set(script, "digest", digest(&s->script->digest));
 	set(object, "script", script);
 	set(object, "arguments", json_array());
 	for (char **a = s->arguments; a && *a; a++)
-		json_array_append_new(json_object_get(object, "arguments"), text(*a));
+		json_array_append_new(json_object_get(object, "arguments"), zvm_json_text(*a));
 	set(object, "limits", limits(&s->limits));
 	if (s->has_input)
 		set(object, "input_digest", digest(&s->input));
@@ -237,8 +217,8 @@ int zvm_story_write_info(const struct zvm_story *story, char **ret, size_t *ret_
 	json_t *whole = json_object();
 	if (!whole)
 		return -ENOMEM;
-	set(whole, "spec", text(story->spec));
-	set(whole, "input", text(story->input_name));
+	set(whole, "spec", zvm_json_text(story->spec));
+	set(whole, "input", zvm_json_text(story->input_name));
 	set_stage(whole, &story->stages[deciding_stage(story)]);
 	if (story->stage_count > 1)
 		add_uses(whole, story);
