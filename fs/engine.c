@@ -33,26 +33,6 @@
 
 #define ABANDONED_NS 2000000000ll
 
-struct zvm_ticket {
-	struct zvm_ticket *prev, *next;
-	struct zvm_flight *flight;
-	void (*done)(void *context, struct zvm_result *result);
-	void *context;
-};
-
-struct zvm_flight {
-	struct zvm_queued queued; /* first: the queue gives its address back */
-	UT_hash_handle hh;
-	struct zvm_job job; /* of its own spec, name and descriptor */
-	struct zvm_spec *spec;
-	char *input_name;
-	struct zvm_ticket *tickets;
-	int growing_fd;      /* what its last stage writes to; -1: it does not run (yet) */
-	int64_t alone_since; /* ns; 0: somebody waits */
-	size_t key_size;
-	unsigned char *key;
-};
-
 static int64_t now_ns(void)
 {
 	struct timespec t;
@@ -114,6 +94,8 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 	f->job.target.spec = f->spec;
 	f->job.target.input_name = f->input_name;
 	f->job.target.nonce = target->nonce;
+	f->job.progress.asked_ns = now_ns();
+	f->job.progress.meter = ZVM_BOX_METER;
 	f->key = key->data;
 	f->key_size = key->size;
 	*key = (struct zvm_bytes){0};
@@ -126,6 +108,7 @@ static int enqueue(struct zvm_engine *engine, struct zvm_flight *f, uid_t uid)
 	int r = zvm_queue_add(&engine->queue, &f->queued, uid);
 	if (r)
 		return r;
+	f->job.progress.id = ++engine->last_flight;
 	HASH_ADD_KEYPTR(hh, engine->flights, f->key, f->key_size, f);
 	pthread_cond_signal(&engine->work);
 	return 0;
@@ -139,12 +122,14 @@ static struct zvm_flight *flight_of(struct zvm_job *job)
 /* What is parked is not under way: its user may have something else done. */
 void zvm_flight_parked_locked(struct zvm_engine *engine, struct zvm_job *job)
 {
+	job->progress.phase = ZVM_PHASE_WAITING;
 	zvm_queue_park(&engine->queue, flight_of(job)->queued.uid);
 	pthread_cond_signal(&engine->work);
 }
 
 void zvm_flight_again_locked(struct zvm_engine *engine, struct zvm_job *job)
 {
+	job->progress.phase = ZVM_PHASE_QUEUED;
 	zvm_queue_again(&engine->queue, &flight_of(job)->queued);
 	pthread_cond_signal(&engine->work);
 }
@@ -259,6 +244,7 @@ static void *worker_main(void *context)
 			continue;
 		}
 		uid_t uid = f->queued.uid;
+		f->job.progress.phase = ZVM_PHASE_LOOKING;
 		pthread_mutex_unlock(&engine->lock);
 		bool landed = fly(engine, f);
 		pthread_mutex_lock(&engine->lock);
@@ -374,6 +360,7 @@ static int join_flight(struct zvm_engine *engine, const struct zvm_target *targe
 		free_flight(fresh);
 	if (r == 0) {
 		ticket->flight = f;
+		ticket->uid = target->uid;
 		f->alone_since = 0;
 		DL_APPEND(f->tickets, ticket);
 	}

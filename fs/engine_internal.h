@@ -1,4 +1,5 @@
-/* Shared by engine.c (who waits for what), job.c (one target's computation), turn.c, result.c, info.c and stats.c. */
+/* Shared by engine.c (who waits for what), job.c (one target's computation), turn.c, running.c, result.c, info.c and
+ * stats.c. */
 #ifndef ZVM_FS_ENGINE_INTERNAL_H
 #define ZVM_FS_ENGINE_INTERNAL_H
 
@@ -43,11 +44,34 @@ struct zvm_counters {
 	atomic_ulong box_runs, hits, misses, in_flight, failures, cancelled, timeouts, joined, system_calls, run_us;
 };
 
+/* What of a job others may look at while it goes on: running.c, which alone gives it out. */
+enum zvm_phase {
+	ZVM_PHASE_QUEUED,  /* it waits for a worker, or for a box */
+	ZVM_PHASE_LOOKING, /* its script, its input and stored results are looked at */
+	ZVM_PHASE_RUNNING, /* in a box */
+	ZVM_PHASE_STORING, /* what came out of it */
+	ZVM_PHASE_WAITING, /* it is parked: another job, or another process, computes the same action */
+	ZVM_PHASE_COUNT
+};
+
+struct zvm_progress {
+	uint64_t id;       /* of the flight, in the order of asking */
+	int64_t asked_ns;  /* when */
+	atomic_uint phase; /* enum zvm_phase */
+	atomic_uint stage; /* that it is at, from 0 */
+	struct zvm_box_meter meter;
+	/* the others while it runs: under engine->lock */
+	int64_t started_ns;
+	struct zvm_limits limits;
+	int out_fd, err_fd; /* borrowed from job.c */
+};
+
 /* One target's computation: how far it has come, and whether it waits for its turn. */
 struct zvm_job {
 	struct zvm_target target; /* all it points to is the flight's */
 	int cancel_fd;            /* becomes readable to stop it */
 	bool cancelled;           /* the same, under engine->lock */
+	struct zvm_progress progress;
 	/* job.c; all zero at the beginning */
 	struct zvm_story *story;
 	unsigned stage; /* the one that comes next, and its input */
@@ -65,6 +89,28 @@ struct zvm_job {
 	int64_t longest_ns;    /* that a run of the action may take */
 };
 
+/* Under engine->lock, both. */
+struct zvm_ticket {
+	struct zvm_ticket *prev, *next;
+	struct zvm_flight *flight;
+	uid_t uid; /* who waits */
+	void (*done)(void *context, struct zvm_result *result);
+	void *context;
+};
+
+struct zvm_flight {
+	struct zvm_queued queued; /* first: the queue gives its address back */
+	UT_hash_handle hh;
+	struct zvm_job job; /* of its own spec, name and descriptor */
+	struct zvm_spec *spec;
+	char *input_name;
+	struct zvm_ticket *tickets;
+	int growing_fd;      /* what its last stage writes to; -1: it does not run (yet) */
+	int64_t alone_since; /* ns; 0: somebody waits */
+	size_t key_size;
+	unsigned char *key;
+};
+
 struct zvm_engine {
 	struct zvm_engine_options options;
 	struct zvm_blobs *blobs;
@@ -77,6 +123,7 @@ struct zvm_engine {
 	pthread_mutex_t lock;
 	pthread_cond_t work, reap;
 	struct zvm_flight *flights;
+	uint64_t last_flight; /* its progress.id */
 	struct zvm_queue queue;
 	pthread_t *workers, reaper;
 	unsigned worker_count;
@@ -110,6 +157,10 @@ struct zvm_request {
 int zvm_request_open(struct zvm_engine *engine, const struct zvm_script *script, const struct zvm_action *action,
                      struct zvm_request *ret);
 void zvm_request_close(struct zvm_request *request);
+
+/* running.c: job.c is about to run this, which has all its streams, and has run it. */
+void zvm_progress_begin(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_box_request *request);
+void zvm_progress_end(struct zvm_engine *engine, struct zvm_job *job);
 
 /* Told by job.c when the last stage starts to run. */
 struct zvm_start {

@@ -163,7 +163,9 @@ static int run_box(struct work *w, const struct zvm_request *request, struct zvm
 {
 	struct zvm_engine *engine = w->engine;
 	atomic_fetch_add(&engine->counters.in_flight, 1);
+	zvm_progress_begin(engine, w->job, &request->box);
 	int r = zvm_box_run(engine->options.launcher, &request->box, outcome);
+	zvm_progress_end(engine, w->job);
 	atomic_fetch_sub(&engine->counters.in_flight, 1);
 	if (r)
 		return r;
@@ -192,6 +194,7 @@ static int run(struct work *w)
 	request.box.stdout_fd = out_fd;
 	request.box.stderr_fd = err_fd;
 	request.box.cancel_fd = w->cancel_fd;
+	request.box.meter = &w->job->progress.meter;
 	r = r ? r : run_box(w, &request, &outcome);
 	if (r == 0) {
 		r = outcome.end == ZVM_END_EXIT || outcome.end == ZVM_END_SIGNAL
@@ -361,6 +364,8 @@ static int compute_stage(struct zvm_engine *engine, struct zvm_job *job, const s
 	                 .target = &job->target,
 	                 .number = job->stage};
 	zvm_stage_clear(w.story);
+	job->progress.stage = job->stage;
+	job->progress.phase = ZVM_PHASE_LOOKING;
 	int r = prepare(&w, stage, false);
 	if (r || w.story->error)
 		return r;

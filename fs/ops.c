@@ -28,7 +28,7 @@
 #define DIRECTORY_TIMEOUT 1.0
 #define BOUND_TIMEOUT 1.0
 
-enum { NUMBER_README = 2, NUMBER_STATS, NUMBER_CAS, NUMBER_TREE };
+enum { NUMBER_README = 2, NUMBER_STATS, NUMBER_CAS, NUMBER_TREE, NUMBER_RUNNING = NUMBER_TREE + ZVM_TREE_COUNT };
 
 static const char *const tree_names[ZVM_TREE_COUNT] = {"run", "err", "info", "stream"};
 
@@ -237,6 +237,7 @@ static int plain_attributes(struct zvm_mount *mount, struct zvm_inode *inode, st
 	case ZVM_INODE_STATS:
 		text_attributes(st, inode->kind == ZVM_INODE_README ? NUMBER_README : NUMBER_STATS, 0);
 		return 0;
+	case ZVM_INODE_RUNNING: text_attributes(st, NUMBER_RUNNING, 0); return 0;
 	case ZVM_INODE_CAS:
 		directory_attributes(st, NUMBER_CAS);
 		st->st_mode = S_IFDIR | 0500;
@@ -299,7 +300,8 @@ static void lookup_plain(fuse_req_t request, enum zvm_inode_kind kind, enum zvm_
 	struct stat st;
 	struct zvm_inode *inode = zvm_inode_get(mount->inodes, kind, tree, spec, path);
 	int r = inode ? plain_attributes(mount, inode, &st) : -ENOMEM;
-	double timeout = kind == ZVM_INODE_README || kind == ZVM_INODE_STATS ? 0 : DIRECTORY_TIMEOUT;
+	bool changes = kind == ZVM_INODE_README || kind == ZVM_INODE_STATS || kind == ZVM_INODE_RUNNING;
+	double timeout = changes ? 0 : DIRECTORY_TIMEOUT;
 	finish_lookup(request, inode, r, &st, timeout, timeout);
 }
 
@@ -314,6 +316,8 @@ static void lookup_root(fuse_req_t request, const char *name)
 		lookup_plain(request, ZVM_INODE_README, 0, "", "");
 	else if (!strcmp(name, "stats"))
 		lookup_plain(request, ZVM_INODE_STATS, 0, "", "");
+	else if (!strcmp(name, ZVM_RUNNING_NAME))
+		lookup_plain(request, ZVM_INODE_RUNNING, 0, "", "");
 	else if (!strcmp(name, "cas"))
 		lookup_plain(request, ZVM_INODE_CAS, 0, "", "");
 	else

@@ -221,6 +221,15 @@ static char *readme_text(const struct zvm_mount *mount, size_t *size)
 	return fclose(out) == 0 ? text : NULL;
 }
 
+/* All of it is for the owner and for root. */
+static char *running_text(fuse_req_t request, size_t *size)
+{
+	char *text = NULL;
+	uid_t uid = fuse_req_ctx(request)->uid;
+	bool all = uid == 0 || uid == geteuid();
+	return zvm_engine_running_text(zvm_mount_of(request)->engine, all ? NULL : &uid, &text, size) ? NULL : text;
+}
+
 static void open_object(fuse_req_t request, struct zvm_inode *inode, struct fuse_file_info *info)
 {
 	struct zvm_digest digest;
@@ -311,6 +320,10 @@ void zvm_op_open(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *i
 	case ZVM_INODE_STATS:
 		if (zvm_engine_stats_text(mount->engine, &text, &size))
 			text = NULL;
+		open_text(request, info, text, size);
+		break;
+	case ZVM_INODE_RUNNING:
+		text = running_text(request, &size);
 		open_text(request, info, text, size);
 		break;
 	case ZVM_INODE_FILE: open_file(request, inode, info); break;

@@ -123,6 +123,7 @@ static int take_inside(struct zvm_engine *engine, struct zvm_job *job)
 {
 	int r = 0;
 	pthread_mutex_lock(&engine->lock);
+	job->progress.phase = ZVM_PHASE_QUEUED; /* for a box */
 	while (!is_running(engine, &job->action) && engine->boxes >= engine->options.max_jobs && !job->cancelled)
 		pthread_cond_wait(&engine->box_free, &engine->lock);
 	if (job->cancelled)
@@ -131,6 +132,8 @@ static int take_inside(struct zvm_engine *engine, struct zvm_job *job)
 		r = park_locked(engine, job, false);
 	else
 		begin_locked(engine, job);
+	if (!r)
+		job->progress.phase = ZVM_PHASE_LOOKING;
 	/* Woken for a box and not taking it: the next one may. */
 	if (r && engine->boxes < engine->options.max_jobs)
 		pthread_cond_signal(&engine->box_free);

@@ -152,5 +152,11 @@ void zvm_engine_counters(struct zvm_engine *engine, struct zvm_engine_counters *
 
 /* Prometheus text of everything; malloc'd. */
 int zvm_engine_stats_text(struct zvm_engine *engine, char **ret, size_t *ret_size);
+/*
+ * What has been asked for and is not there yet, as JSON (zvm(1), "zvm top", describes it); malloc'd. `only` NULL: all
+ * of it. Otherwise only what this user waits for himself, and of that nothing that the run has done: whether he may
+ * read its result is known when it has ended.
+ */
+int zvm_engine_running_text(struct zvm_engine *engine, const uid_t *only, char **ret, size_t *ret_size);
 
 #endif

@@ -26,6 +26,9 @@ struct zvm_mount {
 	void *ready_context;
 };
 
+/* For `zvm top`: in the root, JSON of zvm_engine_running_text. It answers to its name and is not listed. */
+#define ZVM_RUNNING_NAME ".running"
+
 /* ops.c: mounts, serves until unmounted or told to end by SIGTERM, SIGINT or SIGHUP, unmounts. 0 or -errno. */
 int zvm_mount_serve(struct zvm_mount *mount);
 
