@@ -17,6 +17,7 @@ static const struct zvm_command commands[] = {
         {"fsck", "look for damage in a store, and repair it", zvm_command_fsck},
         {"gc", "make a store smaller", zvm_command_gc},
         {"stats", "counters of a mount, or the size of a store", zvm_command_stats},
+        {"top", "what is running now, and for whom", zvm_command_top},
         {"vet", "what a program is and what it would need", zvm_command_vet},
         {"doctor", "what this machine offers, and how to get the rest", zvm_command_doctor},
 };

@@ -30,7 +30,8 @@ static void unescape(char *s)
 	*to = 0;
 }
 
-static enum zvm_mountpoint kind_of(char *line, const char *path)
+/* What a line of mountinfo tells of a mount, and of which. */
+static enum zvm_mountpoint kind_of(char *line, const char **ret_path)
 {
 	char *save = NULL, *field = strtok_r(line, " ", &save);
 	for (int i = 0; field && i < 4; i++)
@@ -38,8 +39,7 @@ static enum zvm_mountpoint kind_of(char *line, const char *path)
 	if (!field)
 		return ZVM_NOT_A_MOUNT;
 	unescape(field);
-	if (strcmp(field, path))
-		return ZVM_NOT_A_MOUNT;
+	*ret_path = field;
 	while (field && strcmp(field, "-"))
 		field = strtok_r(NULL, " ", &save);
 	field = field ? strtok_r(NULL, " ", &save) : NULL;
@@ -58,8 +58,9 @@ static enum zvm_mountpoint look(const char *path, long *owner)
 		line[strcspn(line, "\n")] = 0;
 		const char *user = strstr(line, ",user_id=");
 		long uid = user ? atol(user + strlen(",user_id=")) : 0;
-		enum zvm_mountpoint here = kind_of(line, path);
-		if (here == ZVM_NOT_A_MOUNT)
+		const char *at;
+		enum zvm_mountpoint here = kind_of(line, &at);
+		if (here == ZVM_NOT_A_MOUNT || strcmp(at, path))
 			continue;
 		result = here; /* the last one is on top */
 		*owner = uid;
@@ -72,6 +73,51 @@ enum zvm_mountpoint zvm_mountpoint_look(const char *path)
 {
 	long owner;
 	return look(path, &owner);
+}
+
+/* Once each, however often something is mounted there. */
+static int add_path(char ***paths, size_t *count, const char *path)
+{
+	for (size_t i = 0; i < *count; i++)
+		if (!strcmp((*paths)[i], path))
+			return 0;
+	char **more = realloc(*paths, (*count + 2) * sizeof *more);
+	if (!more)
+		return -ENOMEM;
+	*paths = more;
+	more[*count] = strdup(path);
+	more[*count + 1] = NULL;
+	return more[(*count)++] ? 0 : -ENOMEM;
+}
+
+int zvm_mountpoint_list(char ***ret)
+{
+	FILE *file = fopen("/proc/self/mountinfo", "re");
+	zvm_autofree char *line = NULL;
+	size_t room = 0, count = 0;
+	int r = 0;
+	if (!file)
+		return -errno;
+	*ret = calloc(1, sizeof **ret);
+	if (!*ret)
+		r = -ENOMEM;
+	while (r == 0 && getline(&line, &room, file) > 0) {
+		const char *at;
+		line[strcspn(line, "\n")] = 0;
+		if (kind_of(line, &at) == ZVM_OUR_MOUNT)
+			r = add_path(ret, &count, at);
+	}
+	fclose(file);
+	if (r)
+		zvm_mountpoint_list_free(*ret);
+	return r;
+}
+
+void zvm_mountpoint_list_free(char **paths)
+{
+	for (char **path = paths; path && *path; path++)
+		free(*path);
+	free(paths);
 }
 
 long zvm_mountpoint_owner(const char *path)

@@ -8,6 +8,9 @@ enum zvm_mountpoint { ZVM_NOT_A_MOUNT, ZVM_OUR_MOUNT, ZVM_FOREIGN_MOUNT };
 enum zvm_mountpoint zvm_mountpoint_look(const char *path);
 /* The user id of whoever mounted what `zvm_mountpoint_look` found there: only he and root may unmount it. */
 long zvm_mountpoint_owner(const char *path);
+/* Where a zvm is mounted, also under something else; NULL-terminated. 0 or -errno. */
+int zvm_mountpoint_list(char ***ret);
+void zvm_mountpoint_list_free(char **paths);
 /* Is our mount there dead (ENOTCONN)? */
 int zvm_mountpoint_is_stale(const char *path);
 /* 0 or -errno: -EBUSY somebody uses it, -EPERM. `lazy`: also if busy, as soon as it no longer is. */

@@ -16,7 +16,7 @@ _zvm() {
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} options
 	COMPREPLY=()
 	if ((COMP_CWORD == 1)); then
-		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm explain verify fsck gc stats vet doctor --help --version' -- "$current")
+		mapfile -t COMPREPLY < <(compgen -W 'mount umount run warm explain verify fsck gc stats top vet doctor --help --version' -- "$current")
 		return
 	fi
 	case $previous in
@@ -48,6 +48,7 @@ _zvm() {
 	fsck) options='--repair --store -q --help' ;;
 	gc) options='--max-size --min-free --dry-run --store --help' ;;
 	stats) options='--store --help' ;;
+	top) options='--interval --once --json --help' ;;
 	vet) options='--json --help' ;;
 	*) options=--help ;;
 	esac
@@ -57,7 +58,7 @@ _zvm() {
 	fi
 	case $command in
 	run) mapfile -t COMPREPLY < <(compgen -W "$(_zvm_scripts)" -- "$current") ;;
-	umount) mapfile -t COMPREPLY < <(compgen -W "$(findmnt -nro TARGET -t fuse.zvm 2>/dev/null)" -- "$current") ;;
+	umount | top) mapfile -t COMPREPLY < <(compgen -W "$(findmnt -nro TARGET -t fuse.zvm 2>/dev/null)" -- "$current") ;;
 	mount | stats)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -d -- "$current")

@@ -53,5 +53,5 @@ complete -c zvm -n 'string match -q -- "-*" (commandline -ct); and test (count (
 complete -c zvm -n "__zvm_previous_is $takes_path" -F
 complete -c zvm -n '__zvm_is mount; and __zvm_previous_is -o' -a '(__zvm_mount_options)'
 complete -c zvm -n "__zvm_is run warm; and not __zvm_previous_is $takes_path" -a '(__zvm_scripts)'
-complete -c zvm -n '__zvm_is umount stats' -a '(findmnt -nro TARGET -t fuse.zvm 2>/dev/null)'
-complete -c zvm -n 'not __zvm_is run doctor umount help; and not __zvm_previous_is -o; and test (count (commandline -opc)) -gt 1' -F
+complete -c zvm -n '__zvm_is umount stats top' -a '(findmnt -nro TARGET -t fuse.zvm 2>/dev/null)'
+complete -c zvm -n 'not __zvm_is run doctor umount top help; and not __zvm_previous_is -o; and test (count (commandline -opc)) -gt 1' -F

@@ -24,6 +24,7 @@ int zvm_command_verify(int argc, char **argv);
 int zvm_command_fsck(int argc, char **argv);
 int zvm_command_gc(int argc, char **argv);
 int zvm_command_stats(int argc, char **argv);
+int zvm_command_top(int argc, char **argv);
 int zvm_command_vet(int argc, char **argv);
 int zvm_command_doctor(int argc, char **argv);
 
