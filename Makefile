@@ -165,7 +165,7 @@ $(BUILD)/faults.so: tests/mount/faults.c
 
 # What is fuzzed is built once, with clang and its sanitizers, and linked to each fuzzer.
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined $(CPPFLAGS_ALL) -w -MMD -MP
-FUZZED = $(patsubst %,$(BUILD)/fuzzed/%.o,$(basename $(wildcard sandbox/plan.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c \
+FUZZED = $(patsubst %,$(BUILD)/fuzzed/%.o,$(basename $(wildcard sandbox/plan.c sandbox/symbol.c sandbox/program.c sandbox/view.c sandbox/walk.c sandbox/roots.c \
 	sandbox/broker.c sandbox/written.c sandbox/packet.c sandbox/prepare.c sandbox/jumps.c sandbox/code.c sandbox/sites.c sandbox/vet_code.c fs/name.c fs/directive.c fs/size.c fs/action.c)))
 
 $(BUILD)/fuzzed/%.o: %.c

@@ -23,6 +23,7 @@
 #include "broker.h"
 #include "launch.h"
 #include "packet.h"
+#include "symbol.h"
 #include "template.h"
 
 /* After its report a box is gone in well under a millisecond; one that is not is killed. */
@@ -285,6 +286,19 @@ static void blame_host(struct zvm_box_outcome *out, int error)
 		set_message(out, text);
 }
 
+/* The line about a crash, with the function that it was in. */
+static void name_fault(const struct run *run, struct zvm_box_outcome *out)
+{
+	char path[sizeof run->report.fault_file + 1] = "", *text;
+	memcpy(path, run->report.fault_file, sizeof run->report.fault_file);
+	if (*path != '/')
+		return;
+	zvm_autofd int fd = zvm_broker_content(run->broker, path);
+	zvm_autofree char *symbol = fd < 0 ? NULL : zvm_symbol_at(fd, run->report.fault_offset);
+	if (symbol && asprintf(&text, "%s, in %s", out->message, symbol) >= 0)
+		set_message(out, text);
+}
+
 static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 {
 	const struct zvm_report *r = &run->report;
@@ -307,6 +321,8 @@ static void judge_report(const struct run *run, struct zvm_box_outcome *out)
 	}
 	if (r->message[0])
 		set_message(out, printable(r->message, sizeof r->message));
+	if (r->end == ZVM_REPORT_SIGNAL && out->message)
+		name_fault(run, out);
 	if (r->end == ZVM_REPORT_HOST_FAILED)
 		blame_host(out, r->status > 0 && r->status < 4096 ? -r->status : -EIO);
 }

@@ -626,6 +626,20 @@ void zvm_broker_take_unproven(struct zvm_broker *broker, char ***ret, unsigned *
 	broker->unproven_count = 0;
 }
 
+int zvm_broker_content(struct zvm_broker *broker, const char *path)
+{
+	struct asked *a = NULL;
+	if (!strcmp(path, broker->request->script))
+		return fcntl(broker->request->script_fd, F_DUPFD_CLOEXEC, 0);
+	for (unsigned flags = 0; !a && flags <= ZVM_ASK_NOFOLLOW; flags += ZVM_ASK_NOFOLLOW)
+		a = find_asked(broker, &(struct zvm_question){ZVM_ASK_OPEN, flags, (char *)(uintptr_t)path});
+	if (!a || (a->fd < 0 && (!a->dependency.answer.has_content || reopen(broker, a))))
+		return -1;
+	int fd = fcntl(a->fd, F_DUPFD_CLOEXEC, 0);
+	put_back(broker, a);
+	return fd;
+}
+
 void zvm_broker_close_files(struct zvm_broker *broker)
 {
 	for (struct asked *a = broker->asked; a; a = a->hh.next) {

@@ -30,6 +30,9 @@ int zvm_broker_serve(struct zvm_broker *broker, struct zvm_report *ret_report);
 /* -errno of the first question that could not be answered for a reason of ours; 0: there was none. */
 int zvm_broker_trouble(const struct zvm_broker *broker);
 
+/* The content that this path was opened with, to be read: a descriptor of the caller's; -1. */
+int zvm_broker_content(struct zvm_broker *broker, const char *path);
+
 /* Descriptors kept for a second asking: it will have to ask for them anew. */
 void zvm_broker_close_files(struct zvm_broker *broker);
 int zvm_broker_copy_dependencies(const struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);

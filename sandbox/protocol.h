@@ -219,6 +219,8 @@ struct zvm_report {
 	uint64_t refused[ZVM_CALLS_MAX / 64];     /* a bit for each system call number that was refused at least once */
 	char refused_detail[ZVM_REFUSED_MAX][48]; /* "socket(AF_INET, SOCK_STREAM)"; refused_count of them are set */
 	char message[256];                        /* NUL-terminated line for err/, may be empty */
+	char fault_file[256];  /* NUL-terminated guest path of what the last fault was in; "": none */
+	uint64_t fault_offset; /* in it */
 };
 
 #endif

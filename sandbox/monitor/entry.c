@@ -280,6 +280,10 @@ void run_end(u32 end, int status, const char *message)
 	memcpy(report.calls_by_number, arena->calls_by_number, sizeof report.calls_by_number);
 	memcpy(report.refused, arena->refused, sizeof report.refused);
 	memcpy(report.refused_detail, arena->refused_detail, sizeof report.refused_detail);
+	if (end == ZVM_REPORT_SIGNAL && arena->fault_name) {
+		report.fault_offset = arena->fault_offset;
+		format(report.fault_file, sizeof report.fault_file, "%s", string_at(arena->fault_name));
+	}
 	if (message)
 		format(report.message, sizeof report.message, "%s", message);
 	host_send(ZVM_ASK_KIND_REPORT, 0, &report, sizeof report);

@@ -200,6 +200,8 @@ struct arena {
 	s32 next_pid;
 	s32 first_status; /* wait status of pid 1 once it has ended */
 	char first_message[256];
+	u32 fault_name; /* the file that a crash was in, as string_keep'd, and where in it */
+	u64 fault_offset;
 	u32 task_count,
 	        process_count; /* slots ever used: loops stop there, so the rest of the tables is never touched */
 	struct task tasks[TASKS_MAX];

@@ -429,6 +429,8 @@ static void crash_message(char *to, size_t room, const frame_t *frame, int numbe
 	const struct area *area = memory_find(memory_self(), frame->uc_mcontext.rip);
 	const char *where = area && area->name != NO_INDEX ? string_at(area->name) : "no file";
 	u64 offset = area ? frame->uc_mcontext.rip - area->start + area->offset : 0;
+	arena->fault_name = area ? area->name : NO_INDEX;
+	arena->fault_offset = offset;
 	format(to, room, "killed by %s at 0x%lx (%s+0x%lx), address 0x%lx", names[number], (u64)frame->uc_mcontext.rip,
 	       where, offset, address);
 }

@@ -1,6 +1,7 @@
 """Programs and scripts of unusual make or size: how they are linked, named and begun, how much they read and write."""
 import errno
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -26,6 +27,20 @@ def compare_program(path, *arguments, data=TEXT):
 def compare_guest(name):
     shutil.copy(BUILD / "box" / name, SCRATCH)
     assert compare_program(SCRATCH / name).out
+
+
+@test
+def crashes():
+    """a crash names the signal, the address, the file and the function: of the program, of a library, also stripped"""
+    shutil.copy(BUILD / "box" / "crash", SCRATCH)
+    subprocess.run(["strip", "-o", SCRATCH / "stripped", SCRATCH / "crash"], check=True)
+    for words, wanted in (("crash", r" at 0x\w+ \(/script/crash\+0x\w+\), address 0x10, in read_what_is_not_there\+0x\w+$"),
+                          ("crash x", r" at 0x\w+ \(/lib/x86_64-linux-gnu/libc.so.6\+0x\w+\), address 0x\w+(, in \w+\+0x\w+)?$"),
+                          ("stripped", r" at 0x\w+ \(/script/stripped\+0x\w+\), address 0x10$")):
+        result = run_boxed(words, b"", OPTIONS[:1] + OPTIONS[2:])
+        assert result.status == 128 + 11 and not result.out, result
+        (line,) = result.err.decode().splitlines()
+        assert re.search("^zvm: killed by SIGSEGV" + wanted, line), line
 
 
 def compare_linked(how):
