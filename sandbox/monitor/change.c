@@ -27,7 +27,7 @@ static int may_change(u32 directory)
 }
 
 /* A new node under a name that must be free; undone if there is no room. */
-static s64 create(const struct place *place, u32 mode, u32 *ret)
+s64 place_create(const struct place *place, u32 mode, u32 *ret)
 {
 	if (place->node != NO_INDEX)
 		return -EEXIST;
@@ -57,7 +57,7 @@ static s64 make_directory(s64 directory, u64 path, u32 mode)
 	if (r && ((place.kind == PLACE_HOST && r == -EROFS && !place.answer.error) ||
 	          (place.kind == PLACE_PROC && r == -EPERM)))
 		return -EEXIST;
-	return r ? r : create(&place, S_IFDIR | (mode & 01777 & ~process_self()->umask), &node);
+	return r ? r : place_create(&place, S_IFDIR | (mode & 01777 & ~process_self()->umask), &node);
 }
 
 s64 call_mkdir(const u64 *a)
@@ -79,14 +79,11 @@ static s64 make_node(s64 directory, u64 path, u32 mode)
 	int r = find_name(directory, path, 0, &place);
 	if (r)
 		return r;
-	if (type && type != S_IFREG &&
-	    type != S_IFIFO) /* devices are root's to make; sockets have nobody to bind them */
-		return type == S_IFSOCK                     ? refuse("mknod(S_IFSOCK)", EPERM)
-		       : type == S_IFCHR || type == S_IFBLK ? -EPERM
-		                                            : -EINVAL;
+	if (type && type != S_IFREG && type != S_IFIFO && type != S_IFSOCK) /* devices are root's to make */
+		return type == S_IFCHR || type == S_IFBLK ? -EPERM : -EINVAL;
 	if (place.node == NO_INDEX && place.trailing_slash)
 		return -ENOENT;
-	return create(&place, (type ? type : S_IFREG) | (mode & 07777 & ~process_self()->umask), &node);
+	return place_create(&place, (type ? type : S_IFREG) | (mode & 07777 & ~process_self()->umask), &node);
 }
 
 s64 call_mknod(const u64 *a)
@@ -113,7 +110,7 @@ static s64 make_link(u64 target, s64 directory, u64 path)
 	if (place.node == NO_INDEX && place.trailing_slash)
 		return -ENOENT;
 	u32 block = block_take((size_t)length + 1);
-	r = block ? create(&place, S_IFLNK | 0777, &node) : -ENOSPC;
+	r = block ? place_create(&place, S_IFLNK | 0777, &node) : -ENOSPC;
 	if (r) {
 		block_give(block, (size_t)length + 1);
 		return r;

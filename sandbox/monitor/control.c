@@ -79,9 +79,14 @@ static s64 bytes_to_read(const struct description *d, u64 address)
 {
 	u64 n;
 	s32 number;
+	s64 unread = d->kind == KIND_SOCKET ? socket_unread(d) : 0;
+	if (unread < 0)
+		return unread;
 	if (d->kind == KIND_INPUT)
 		runs_part();
-	if (d->kind == KIND_PIPE || d->kind == KIND_SOCKET)
+	if (d->kind == KIND_SOCKET)
+		n = (u64)unread;
+	else if (d->kind == KIND_PIPE)
 		n = d->ring_in == NO_INDEX ? 0 : ring_used(d->ring_in);
 	else if (d->kind == KIND_INPUT)
 		n = arena->input_size - min_u64(d->offset, arena->input_size);

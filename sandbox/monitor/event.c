@@ -251,46 +251,29 @@ u64 description_activity(const struct description *d)
 	return sum;
 }
 
-#define READ_HANG_UP 0x2000u /* POLLRDHUP */
-
-static bool input_over(const struct description *d)
-{
-	return d->ring_in == NO_INDEX || !ring_at(d->ring_in)->writers;
-}
-
-static bool output_over(const struct description *d)
-{
-	return d->ring_out == NO_INDEX || !ring_at(d->ring_out)->readers;
-}
-
 /* What is to be read and may be written, and what says that there will be no more of it. */
-static u32 ring_bits(const struct description *d, u32 no_writer, u32 no_reader)
+static u32 pipe_bits(const struct description *d)
 {
 	u32 ready = 0;
 	if (d->ring_in != NO_INDEX)
-		ready |= (ring_used(d->ring_in) ? POLLIN : 0) | (input_over(d) ? no_writer : 0);
-	else if (d->kind == KIND_SOCKET)
-		ready |= no_writer;
-	if (d->ring_out != NO_INDEX) {
-		if (output_over(d))
-			ready |= POLLOUT | no_reader;
-		else if (RING_SIZE - ring_used(d->ring_out) >= 4096)
-			ready |= POLLOUT;
-	}
+		ready |= (ring_used(d->ring_in) ? POLLIN : 0) | (ring_at(d->ring_in)->writers ? 0 : POLLHUP);
+	if (d->ring_out == NO_INDEX)
+		return ready;
+	if (!ring_at(d->ring_out)->readers)
+		ready |= POLLOUT | POLLERR;
+	else if (RING_SIZE - ring_used(d->ring_out) >= 4096)
+		ready |= POLLOUT;
 	return ready;
 }
 
 static u32 ready_bits(const struct description *d)
 {
-	u32 ready = 0;
 	switch (d->kind) {
 	case KIND_EVENT: return (d->value ? POLLIN : 0) | (d->value < COUNTER_MAX ? POLLOUT : 0);
 	case KIND_TIMER: return expirations(d) ? POLLIN : 0;
 	case KIND_SIGNAL: return signals_ready(d) ? POLLIN : 0;
-	case KIND_PIPE: return ring_bits(d, POLLHUP, POLLERR);
-	case KIND_SOCKET:
-		ready = ring_bits(d, POLLIN | READ_HANG_UP, 0);
-		return ready | (input_over(d) && output_over(d) ? POLLHUP : 0);
+	case KIND_PIPE: return pipe_bits(d);
+	case KIND_SOCKET: return socket_ready(d);
 	case KIND_INPUT: runs_part(); return d->offset >= arena->input_size ? POLLHUP : POLLIN;
 	case KIND_OUTPUT: return POLLOUT;
 	case KIND_EPOLL: return 0; /* poll.c looks inside */

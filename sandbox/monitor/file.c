@@ -65,11 +65,18 @@ static void leave_to_others(u32 index, u32 host)
 		native_close(description_at(index)->native_fd);
 }
 
+bool description_is_here(u32 index)
+{
+	return !has_native(description_at(index)) || held_by_host(index, task_self()->host);
+}
+
 void description_release(u32 index)
 {
 	struct description *d = description_at(index);
 	if (--d->references)
 		return;
+	if (d->socket)
+		socket_close(d);
 	epoll_forget(index);
 	locks_drop_description(index);
 	if (d->kind == KIND_EPOLL)
@@ -89,6 +96,7 @@ void description_release(u32 index)
 	bool output = d->kind == KIND_OUTPUT;
 	d->kind = KIND_FREE;
 	d->serial = 0;
+	parcels_sweep();
 	if (output)
 		run_over_if_unheard();
 }

@@ -108,6 +108,8 @@ struct place {
 /* Resolve a guest string relative to a directory descriptor (AT_FDCWD). 0 or -errno. */
 int place_find(s64 directory_fd, u64 guest_path, u32 flags, struct place *ret);
 int place_find_path(const char *path, u32 flags, struct place *ret); /* absolute, ours */
+/* A node under a name that must be free (change.c): 0, -EEXIST, -EACCES, -ENOSPC. */
+s64 place_create(const struct place *place, u32 mode, u32 *node);
 /* The absolute path of an open directory or file. */
 int description_path(u32 description, char path[ZVM_PATH_MAX]);
 
@@ -172,12 +174,13 @@ struct description {
 	u32 watches, watch_count, watch_room; /* EPOLL: block of struct watch */
 	u32 serial;   /* 0 once it is closed: after a wait, the same serial is the same description */
 	u64 activity; /* counts what could wake an edge-triggered watch */
-	s32 peer_pid; /* SOCKET: who made the pair */
+	u32 socket;   /* SOCKET: its record's number, plus 1 */
 };
 
 struct description *description_at(u32 description);
 u32 description_new(u32 kind, u32 flags); /* one reference; NO_INDEX: none left */
 void description_release(u32 description);
+bool description_is_here(u32 description); /* this native process can read it */
 /* Of a descriptor of the current process; NULL if it is closed. */
 struct description *descriptor_get(u64 fd, u32 *index);
 struct description *
@@ -216,8 +219,10 @@ struct ring {
 	u64 read, written;
 	u32 serial;                     /* tells a ring from a later one in the same slot, after a wait */
 	u32 reader_opens, writer_opens; /* FIFO: who waits to open looks whether somebody came */
-	bool messages;                  /* each is preceded by its length (socket.c) */
+	bool messages;                  /* each is preceded by its length (message.c) */
+	bool deaf;                      /* the reader is there, and wants no more (shutdown) */
 	u32 node;                       /* FIFO: the node it belongs to, else NO_INDEX */
+	u32 parcels;                    /* what comes along with its bytes: the first one's block (rights.c) */
 };
 struct ring *ring_at(u32 ring);
 u32 ring_new(void);
@@ -234,9 +239,36 @@ s64 ring_append(u32 ring, u64 from, u64 n);               /* there is room */
 u64 ring_used(u32 ring);
 s64 fifo_open(u32 node, u32 flags, u32 *description);
 
-/* --- sockets (socket.c) --- */
+/* --- sockets (sockets.h) --- */
+#define RIGHTS_MAX 253u /* descriptors that one message brings along, as Linux has it */
+struct socket_name {
+	u32 size;      /* of the address, its family included; 0: none */
+	u8 bytes[112]; /* the family, then a path with its NUL, or a NUL and an abstract name */
+};
+
+enum socket_state { SOCKET_FREE, SOCKET_NEW, SOCKET_LISTENING, SOCKET_CONNECTED };
+
+struct socket {
+	u32 state; /* enum socket_state */
+	u32 type, description;
+	u32 peer;  /* NO_INDEX: none, or one that has gone */
+	u32 error; /* to be told once */
+	u32 shut;  /* SHUT_*, by itself */
+	bool bound, peer_gone;
+	u32 node;                         /* the name's, in the private tree */
+	u32 backlog, queued, first, last; /* LISTENING: who has connected and was not accepted */
+	u32 next;                         /* in such a queue */
+	s32 owner_pid, peer_pid, peer_id; /* owner: who called listen; peer: SO_PEERCRED */
+	struct socket_name name, peer_name;
+};
+#define SOCKETS_MAX 2048
 s64 socket_read(struct description *d, u64 to, u64 n, u32 flags);
 s64 socket_write(struct description *d, u64 from, u64 n, u32 flags);
+u32 socket_ready(const struct description *d);
+s64 socket_unread(const struct description *d); /* what FIONREAD tells */
+void socket_close(struct description *d);       /* it is being freed; its rings are not yet */
+void parcels_drop(u32 ring);                    /* nobody will read it any more */
+void parcels_sweep(void);                       /* releases what was dropped */
 
 /* --- readiness (poll.c, event.c) --- */
 u32 description_ready(const struct description *d); /* POLL* bits */
@@ -249,7 +281,7 @@ void epoll_forget(u32 description); /* it is being freed */
 void epoll_free(struct description *d);
 
 /* --- the tables, in arena->files --- */
-#define RINGS_MAX 512
+#define RINGS_MAX 2048
 #define LOCK_CHANNEL channel_description(NO_INDEX)
 #define NODE_CHUNKS_MAX 65536u
 struct files_state {
@@ -265,6 +297,12 @@ struct files_state {
 	u32 serial;
 	u32 lock_count; /* locks held: 0 saves looking */
 	struct file_lock locks[LOCKS_MAX];
+	struct socket sockets[SOCKETS_MAX];
+	u32 socket_count; /* slots ever used */
+	u32 names_given;  /* to sockets that asked for any */
+	u32 rights_count; /* descriptors on their way in messages */
+	u32 dropped;      /* parcels that nobody will get, while they are being emptied */
+	bool dropping;
 };
 static inline struct files_state *files(void)
 {

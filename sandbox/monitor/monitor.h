@@ -394,6 +394,7 @@ void files_moved(const struct process *process, u32 host);     /* it has left th
 void files_exec(struct process *process);                      /* close-on-exec */
 void files_exit(struct process *process);                      /* close all */
 bool files_hold_output(const struct process *process);         /* has the run's stdout or stderr open */
+bool rights_hold_output(void);                                 /* they are on their way to somebody */
 
 /* What mmap needs to know of a descriptor. */
 struct mapping {

@@ -66,7 +66,7 @@ static s64 refuse_node(const struct node *node, u32 flags)
 		return r;
 	if (!node_may(node, access_wanted(flags)))
 		return -EACCES;
-	return type == S_IFCHR && node->device == DEVICE_TTY ? -ENXIO : 0;
+	return type == S_IFSOCK || (type == S_IFCHR && node->device == DEVICE_TTY) ? -ENXIO : 0;
 }
 
 static s64 truncate_on_open(u32 index, u32 flags)

@@ -1,5 +1,5 @@
 /*
- * Rings: what pipes, FIFOs and socket pairs are made of. 64 KiB in the arena, read and written by whoever has the
+ * Rings: what pipes, FIFOs and sockets are made of. 64 KiB in the arena, read and written by whoever has the
  * processor; an empty or full one is waited for with block(). A fixed capacity means a fixed place where a writer has
  * to stop, and so a fixed order.
  *
@@ -65,7 +65,8 @@ static void release_unused(u32 ring)
 
 void ring_reader_gone(u32 ring)
 {
-	ring_at(ring)->readers--;
+	if (!--ring_at(ring)->readers)
+		parcels_drop(ring);
 	release_unused(ring);
 }
 
@@ -89,7 +90,7 @@ static s64 wait_change(u32 ring, bool nonblocking)
 s64 ring_wait_data(u32 ring, bool nonblocking)
 {
 	while (!ring_used(ring)) { /* what is left when the last writer goes is still to be read */
-		if (!ring_at(ring)->writers)
+		if (!ring_at(ring)->writers || ring_at(ring)->deaf)
 			return 0;
 		s64 r = wait_change(ring, nonblocking);
 		if (r)
@@ -101,7 +102,7 @@ s64 ring_wait_data(u32 ring, bool nonblocking)
 s64 ring_wait_room(u32 ring, u64 room, bool nonblocking)
 {
 	for (;;) {
-		if (!ring_at(ring)->readers)
+		if (!ring_at(ring)->readers || ring_at(ring)->deaf)
 			return -EPIPE;
 		if (RING_SIZE - ring_used(ring) >= room)
 			return 0;

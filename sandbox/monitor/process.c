@@ -98,11 +98,16 @@ static NORETURN void run_over(const char *message)
 
 static bool output_held(void)
 {
-	for (u32 i = 0; i < arena->process_count; i++)
-		if (arena->processes[i].in_use && !arena->processes[i].zombie &&
-		    files_hold_output(&arena->processes[i]))
+	bool any = false;
+	for (u32 i = 0; i < arena->process_count; i++) {
+		const struct process *p = &arena->processes[i];
+		if (!p->in_use || p->zombie)
+			continue;
+		any = true;
+		if (files_hold_output(p))
 			return true;
-	return false;
+	}
+	return any && rights_hold_output();
 }
 
 /* An output was closed: perhaps the last one that somebody held after pid 1 had ended. */

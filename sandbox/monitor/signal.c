@@ -379,6 +379,9 @@ static bool restartable(u64 call, const struct sigcontext *registers)
 	case __NR_recvmsg:
 	case __NR_sendto:
 	case __NR_sendmsg:
+	case __NR_accept:
+	case __NR_accept4:
+	case __NR_connect:
 	case __NR_ioctl:
 	case __NR_open:
 	case __NR_openat:

@@ -76,6 +76,58 @@ def work(method):
 if __name__ == "__main__":
     work("fork"); work("spawn")
 """),
+    ("Python's managers, handles, and servers of unix sockets", PYTHON + """
+import asyncio, concurrent.futures, multiprocessing, multiprocessing.connection, multiprocessing.reduction, os, socket, socketserver, tempfile, threading
+def square(x): return x * x
+def fill(shared, results, lock):
+    with lock: shared["last"] = "child"; results.append(len(results))
+def write_to_handle(connection):
+    os.write(multiprocessing.reduction.recv_handle(connection), b"through a handle"); connection.send("written")
+def work(method):
+    m = multiprocessing.get_context(method)
+    with m.Manager() as manager:
+        shared, results, lock = manager.dict(), manager.list([9]), manager.Lock()
+        ps = [m.Process(target=fill, args=(shared, results, lock)) for _ in range(3)]
+        for p in ps: p.start()
+        for p in ps: p.join()
+        print(method, dict(shared), list(results))
+    with m.Pool(2) as p: print(p.map(square, range(6)))
+    with concurrent.futures.ProcessPoolExecutor(2, m) as e: print(list(e.map(square, range(5))))
+    a, b = m.Pipe(); r, w = os.pipe()
+    p = m.Process(target=write_to_handle, args=(b,)); p.start()
+    multiprocessing.reduction.send_handle(a, w, p.pid); print(a.recv()); p.join(); print(os.read(r, 99)); os.close(r); os.close(w)
+class Upper(socketserver.StreamRequestHandler):
+    def handle(self): self.wfile.write(self.rfile.readline().upper())
+class Forking(socketserver.ForkingMixIn, socketserver.UnixStreamServer): pass
+async def talk(path):
+    async def serve(reader, writer):
+        while line := await reader.readline(): writer.write(line[::-1]); await writer.drain()
+        writer.close()
+    async def call(i):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"x" * 50000 + b"%d\\n" % i); writer.write_eof()
+        data = await reader.read(); writer.close(); return len(data), data[:2]
+    server = await asyncio.start_unix_server(serve, path)
+    print(await asyncio.gather(*(call(i) for i in range(5))))
+    server.close(); await server.wait_closed()
+def main():
+    for method in ("fork", "spawn", "forkserver"): work(method)
+    d = tempfile.mkdtemp()
+    for kind in (socketserver.UnixStreamServer, socketserver.ThreadingUnixStreamServer, Forking):
+        with kind(f"{d}/{kind.__name__}", Upper) as server:
+            t = threading.Thread(target=server.serve_forever); t.start()
+            for i in range(3):
+                with socket.socket(socket.AF_UNIX) as s: s.connect(server.server_address); s.sendall(b"hello %d\\n" % i); print(s.makefile().readline(), end="")
+            server.shutdown(); t.join()
+    asyncio.run(talk(d + "/a"))
+    with multiprocessing.connection.Listener(d + "/l", authkey=b"k") as l:
+        def one():
+            with l.accept() as c: c.send({"a": 1}); print(c.recv())
+        t = threading.Thread(target=one); t.start()
+        with multiprocessing.connection.Client(d + "/l", authkey=b"k") as c: print(c.recv()); c.send([1])
+        t.join()
+if __name__ == "__main__": main()
+""".replace("\\\\n", "\\n")),
     ("env, sh -c, nice, nohup, tee, timeout", BASH + "cd $WORK; env A=1 sh -c 'echo $A'; env -i B=2 env; env nosuch 2>&1; echo $?; timeout 5 echo ok; timeout 1 sleep 5; echo $?; nice -n 5 nice; nohup echo nh < /dev/null; echo a | tee x | cat - x; command -v sort; type ls\n"),
     ("who reads only the beginning", BASH + "yes | head -n 1; yes | head -n 100000 | md5sum; set -o pipefail; yes | head -n 1; echo $?; seq 100000 | sed 3q | tail -n 1; cat | head -n 1\n"),
     ("wait, kill and traps", BASH + "sleep 2 & sleep 1 & wait -n; echo $?; (exit 5) & wait $!; echo $?; sh -c 'kill -9 $$'; echo $?; trap 'echo usr1' USR1; sh -c 'kill -USR1 $PPID'; echo x; trap '' TERM; sh -c 'kill -TERM $$; echo still here'; sleep 100 & kill -9 $!; wait $! 2>/dev/null; echo $?; trap 'echo bye' EXIT; exit 4\n"),
@@ -137,6 +189,7 @@ MANY = [
     ("chance in a pipeline", BASH + "seq 50 | sort -R | head -n 5; echo $RANDOM; shuf -n 3 -i 1-1000; mktemp -u; awk 'BEGIN { srand(); print rand() }'; date +%s%N\n"),
     ("jobs at once, and wait -n", BASH + "for i in 3 1 2; do (sleep $i; echo slept $i) & done; while wait -n; do echo one; done; for i in 1 2 3 4; do /bin/echo $i | cat & done; wait; jobs\n"),
     ("children of children that outlive it", SH + "(sh -c 'sleep 1; echo late' &) ; echo early; exit 3\n"),
+    ("a server of a unix socket and its callers", PYTHON + "import os, socket\ns = socket.socket(socket.AF_UNIX); s.bind('/tmp/s'); s.listen(1)\nfor i in range(6):\n    if os.fork() == 0:\n        c = socket.socket(socket.AF_UNIX); c.connect('/tmp/s'); c.sendall(b'%d' % i * 9); print(i, c.recv(99), flush=True); os._exit(0)\nfor i in range(6):\n    c, _ = s.accept(); d = c.recv(99); print('server', d, flush=True); c.sendall(d[::-1]); c.close()\nwhile True:\n    try: os.wait()\n    except ChildProcessError: break\n"),
     ("make -j4 that prints as it goes", SH + "cd /tmp; printf 'all: a b c d e\\n%%:\\n\\t@echo begin $@; sort /usr/share/common-licenses/GPL-3 | md5sum; echo end $@\\n' > M; make -j4 -f M\n"),
 ]
 
@@ -184,8 +237,11 @@ for number, (what, text) in enumerate(MANY):
 ENDS = [
     ("a reader and a writer who wait for each other are told so at once", BASH + "mkfifo /tmp/f; cat < /tmp/f & wait\n", 125, "deadlock: task 1 (bash) waits in wait4; task 3 (bash) waits in openat"),
     ("a parent that waits for a child that waits for it", PYTHON + "import os, subprocess\nr, w = os.pipe(); os.set_inheritable(r, True); os.set_inheritable(w, True)\nsubprocess.run(['cat', f'/dev/fd/{r}'], close_fds=False)\n", 125, "task 2 (cat) waits in read"),
+    ("a listener whom nobody calls", PYTHON + "import socket\ns = socket.socket(socket.AF_UNIX); s.bind('/tmp/s'); s.listen(); s.accept()\n", 125, "waits in accept4"),
+    ("who calls and is not accepted", PYTHON + "import socket\ns = socket.socket(socket.AF_UNIX); s.bind('/tmp/s'); s.listen(0)\nfor _ in 'abc': c = socket.socket(socket.AF_UNIX); c.connect('/tmp/s'); s.type and globals().setdefault('kept', []).append(c)\nprint('never')\n", 125, "waits in connect"),
     ("what is left without an output is killed with the first process", BASH + "(sleep 100000 >/dev/null 2>&1; echo never) >/dev/null 2>&1 & echo out; exit 6\n", 6, ""),
     ("who holds an output is waited for", SH + "(sleep 3; echo late >&2) >/dev/null & echo out; exit 6\n", 6, "late"),
+    ("an output that is on its way to somebody is held", PYTHON + "import os, socket, time\na, b = socket.socketpair()\nif os.fork() == 0:\n    os.close(1); os.close(2); time.sleep(2); _, fds, *_ = socket.recv_fds(b, 9, 9); os.write(fds[0], b'late\\n'); os.write(fds[1], b'late\\n'); os._exit(0)\nsocket.send_fds(a, [b'x'], [1, 2])\nos._exit(6)\n", 6, "late"),
     ("processes that make processes end at the limit of them", SH + "b() { b & b & wait; }; b 2>/dev/null; echo out\n", 0, ""),
     ("programs that start themselves end there too", SH + "$0 2>/dev/null & $0 2>/dev/null & wait; echo out\n", 0, ""),
     ("the output of all of them counts", SH + "# zvm: output=100K\nyes | head -c 60000; yes | head -c 60000; echo never\n", 125, "output limit"),
