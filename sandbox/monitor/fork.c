@@ -53,6 +53,7 @@ static void copy_process(struct process *to, const struct process *from)
 	to->parent = from->pid;
 	to->token = 0;
 	to->zombie = 0;
+	to->stopped = to->stop_news = to->continue_news = to->adopted = 0;
 	to->signal_pending = 0;
 	to->death_signal = 0;
 	to->subreaper = 0;

@@ -147,6 +147,17 @@ bool task_lives(u32 task);      /* runs, or waits */
 u32 task_guest_of(u32 process); /* a task, not the current one, that runs in this one's memory; NO_INDEX: none */
 void task_moved(u32 old_host) NORETURN;
 
+/* stop.c */
+bool signal_stops(int number); /* by default */
+void process_stop(struct process *process, int number);
+void process_unstop(struct process *process);               /* and nobody is told */
+void stop_signal_sent(struct process *process, int number); /* what any signal does besides */
+bool stop_at_once(struct process *process, int number);     /* it is sent, and has done all that it does */
+void stay_stopped(void);                                    /* the current task, while its process is stopped */
+/* The parent of a member of a group is gone for it, or else the member (ending) itself: who is stopped in it goes on.
+ */
+void group_left(const struct process *member, const struct process *parent, const struct process *ending);
+
 /* futex.c */
 void futex_wake_guest(u64 address, u32 count);
 void robust_list_release(const struct task *task);

@@ -103,7 +103,8 @@ struct task {
 	u64 signal_mask, signal_pending;
 	u64 saved_mask; /* of sigsuspend, ppoll, ... while `restore_mask` */
 	bool restore_mask, woken;
-	u32 policy; /* SCHED_*: told back, and nothing else */
+	bool cut_short; /* a stop has come upon a wait that ends with EINTR then */
+	u32 policy;     /* SCHED_*: told back, and nothing else */
 	u64 alternate_stack, alternate_size;
 	u32 alternate_flags;
 	struct signal_info pending_info[65];
@@ -145,7 +146,10 @@ struct process {
 	u32 token;       /* futex word: the process runs while it holds the box's token */
 	s32 exit_status; /* wait status once it is a zombie */
 	u32 zombie, umask;
-	u64 end_sequence; /* order in which zombies ended */
+	u64 end_sequence;                      /* order in which zombies ended */
+	u32 stopped;                           /* by which signal; the scheduler passes it over */
+	u32 stop_news, continue_news, adopted; /* to be told to who waits for it; adopted by process 1 */
+	u64 news_sequence;
 	struct signal_action actions[65];
 	struct descriptor descriptors[DESCRIPTORS_MAX];
 	char directory[ZVM_PATH_MAX];  /* current, absolute, resolved */
@@ -197,6 +201,7 @@ struct arena {
 	char refused_detail[ZVM_REFUSED_MAX][48];
 	struct queued_signal queued[QUEUED_MAX];
 	u32 queued_count;
+	u32 stopped; /* processes that are: 0 saves looking */
 	s32 next_pid;
 	s32 first_status; /* wait status of pid 1 once it has ended */
 	char first_message[256];
@@ -333,9 +338,11 @@ static inline u64 channel_poll(void)
 /* Queue it; delivered on return to the guest. -EAGAIN: real-time signals wait without end. */
 s64 signal_post(struct process *process, int number, const struct signal_info *info);
 void signal_send(struct process *process, int number); /* the same, from the kernel and with nothing to tell */
+const char *signal_name(int number);
 /* One with this code and pid waits; thread: for that one alone, 0: for the process. */
 bool signal_posted(const struct process *process, s32 thread, int number, s32 code, s32 pid);
 s64 signal_post_thread(s32 thread, int number, const struct signal_info *info); /* -ESRCH: there is none */
+void signal_forget(struct process *process, int number);                        /* whatever of it waits is gone */
 int signal_take(u64 set, struct signal_info *info); /* the lowest that waits for the current task, or 0 */
 void run_end(u32 end, int status,
              const char *message) NORETURN; /* report to the host and die, with every process of the box */

@@ -107,9 +107,11 @@ u32 proc_descriptor(const char *path)
 
 /* --- contents --- */
 
-/* Z: over; R: somebody of it could go on; S: all wait. */
+/* Z: over; T: stopped; R: somebody of it could go on; S: all wait. */
 static char state_of(const struct process *p)
 {
+	if (p->stopped && !p->zombie)
+		return 'T';
 	for (u32 i = 0; i < arena->task_count && !p->zombie; i++)
 		if (&arena->processes[arena->tasks[i].process] == p && arena->tasks[i].state == TASK_RUNNABLE)
 			return 'R';
@@ -155,6 +157,7 @@ static void status_text(struct process *p, struct text *out)
 	         p->name, p->umask, state,
 	         state == 'R'   ? "running"
 	         : state == 'Z' ? "zombie"
+	         : state == 'T' ? "stopped"
 	                        : "sleeping",
 	         p->pid, p->pid, p->parent);
 	text_add(out, "Uid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000\nFDSize:\t%u\nGroups:\t1000 \n",

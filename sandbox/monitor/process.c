@@ -1,5 +1,6 @@
 /*
- * Processes of a box: virtual ids counted from 1, exit, wait. (fork.c makes them, exec.c changes them.)
+ * Processes of a box: virtual ids counted from 1, exit. (fork.c makes them, exec.c changes them, wait.c waits
+ * for them, stop.c stops them.)
  *
  * A process that ends becomes a zombie until its parent has asked; orphans go to pid 1. The run ends with the last
  * task, or when pid 1 has ended and nobody else holds stdout or stderr: the reader could get no further byte.
@@ -156,10 +157,14 @@ static void give_orphans_away(const struct process *parent)
 		if (!p->in_use || p->parent != parent->pid || p == parent)
 			continue;
 		p->parent = reaper;
-		if (p->zombie)
+		p->adopted = reaper == 1;
+		if (p->zombie) {
 			tell_parent(p);
-		else if (p->death_signal)
+			continue;
+		}
+		if (p->death_signal)
 			signal_send(p, p->death_signal);
+		group_left(p, parent, NULL);
 	}
 }
 
@@ -193,7 +198,9 @@ static NORETURN void process_end(int status, const char *message)
 		arena->first_status = status;
 		format(arena->first_message, sizeof arena->first_message, "%s", message ? message : "");
 	}
+	process_unstop(p);
 	give_orphans_away(p);
+	group_left(p, p->parent ? process_find(p->parent) : NULL, p);
 	tell_parent(p);
 	run_over_if_unheard();
 	vfork_release(self);
@@ -220,92 +227,4 @@ s64 call_exit(const u64 *a)
 	if (!others)
 		process_end(STATUS_EXIT((int)a[0]), NULL);
 	thread_end();
-}
-
-/* --- waiting for children --- */
-
-#define WAIT_NOHANG 1u
-#define WAIT_EXITED 4u
-#define WAIT_NOWAIT 0x01000000u
-
-/* Which children: pid > 0 that one; 0 the own group; -1 any; < -1 the group -pid. */
-static bool wanted(const struct process *child, s64 pid)
-{
-	if (!child->in_use || child->parent != process_self()->pid || child == process_self())
-		return false;
-	if (pid > 0)
-		return child->pid == pid;
-	return pid == -1 || child->group == (pid == 0 ? process_self()->group : -pid);
-}
-
-/*
- * The zombie child that ended first, blocking if asked to. NULL with *error: -ECHILD, -EINTR, or 0 for "none yet".
- * Without `ended`, zombies do not count: only one that lives can still stop or go on.
- */
-static struct process *wait_for(s64 pid, bool ended, bool hang, s64 *error)
-{
-	for (bool interrupted = false;;) {
-		struct process *found = NULL;
-		bool any = false;
-		for (u32 i = 0; i < arena->process_count; i++) {
-			struct process *child = &arena->processes[i];
-			if (!wanted(child, pid) || (child->zombie && !ended))
-				continue;
-			any = true;
-			if (child->zombie && (!found || child->end_sequence < found->end_sequence))
-				found = child;
-		}
-		*error = found ? 0 : !any ? -ECHILD : interrupted ? -EINTR : 0;
-		if (found || *error || !hang)
-			return found;
-		/* The signal may be that of the child's end: then there is a child, and no error. */
-		interrupted = block(channel_child(task_self()->process), NEVER) == -EINTR;
-	}
-}
-
-s64 call_wait4(const u64 *a)
-{
-	s64 error;
-	if (a[2] & ~0xe000000bull)
-		return -EINVAL;
-	struct process *child = wait_for((s32)a[0], true, !(a[2] & WAIT_NOHANG), &error);
-	if (!child)
-		return error;
-	s32 status = child->exit_status;
-	u64 usage[18] = {0};
-	s64 pid = child->pid;
-	child->in_use = 0;
-	if (a[1] && GUEST_PUT(a[1], status))
-		return -EFAULT;
-	if (a[3] && GUEST_PUT(a[3], usage))
-		return -EFAULT;
-	return pid;
-}
-
-s64 call_waitid(const u64 *a)
-{
-	s64 error, pid = a[0] == 0 ? -1 : a[0] == 1 ? (s64)(s32)a[1] : a[0] == 2 ? -(s64)(s32)a[1] : 0;
-	struct siginfo info;
-	if (a[0] > 2 || !(a[3] & 0xeu) || (a[0] == 1 && (s32)a[1] <= 0))
-		return -EINVAL;
-	if (a[0] == 2 && !a[1])
-		pid = 0;
-	struct process *child = wait_for(pid, a[3] & WAIT_EXITED, !(a[3] & WAIT_NOHANG), &error);
-	if (error)
-		return error;
-	memset(&info, 0, sizeof info);
-	if (child) {
-		int status = (int)child->exit_status;
-		info.si_signo = SIGCHLD;
-		info.si_code = status & 0x7f ? 2 : 1;
-		info.si_pid = child->pid;
-		info.si_uid = 1000;
-		info.si_status = status & 0x7f ? status & 0x7f : status >> 8 & 0xff;
-		if (!(a[3] & WAIT_NOWAIT))
-			child->in_use = 0;
-		u64 usage[18] = {0};
-		if (a[4] && GUEST_PUT(a[4], usage))
-			return -EFAULT;
-	}
-	return a[2] ? GUEST_PUT(a[2], info) : 0;
 }

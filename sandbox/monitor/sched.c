@@ -5,7 +5,8 @@
  *
  * Every wait is block(channel, deadline). A wake marks waiters runnable, first come first served; they test their
  * condition again when they run. When nobody is runnable, the virtual clock jumps to the earliest deadline or timer;
- * when there is none either, everybody waits for somebody else for ever: the run ends as a deadlock at once.
+ * when there is none either, everybody waits for somebody else for ever: the run ends as a deadlock at once. Who is
+ * stopped (stop.c) neither runs nor lets the clock jump, and whoever waits for him waits for ever.
  */
 #include "internal.h"
 
@@ -18,11 +19,16 @@ void task_interrupt(u32 index)
 	task->sequence = ++arena->sequence;
 }
 
+static bool is_stopped(const struct task *task)
+{
+	return arena->stopped && arena->processes[task->process].stopped;
+}
+
 static u32 next_runnable(void)
 {
 	u32 best = NO_INDEX;
 	for (u32 i = 0; i < arena->task_count; i++)
-		if (arena->tasks[i].state == TASK_RUNNABLE &&
+		if (arena->tasks[i].state == TASK_RUNNABLE && !is_stopped(&arena->tasks[i]) &&
 		    (best == NO_INDEX || arena->tasks[i].sequence < arena->tasks[best].sequence))
 			best = i;
 	return best;
@@ -32,7 +38,7 @@ static u64 earliest_deadline(void)
 {
 	u64 first = NEVER;
 	for (u32 i = 0; i < arena->task_count; i++)
-		if (arena->tasks[i].state == TASK_BLOCKED)
+		if (arena->tasks[i].state == TASK_BLOCKED && !is_stopped(&arena->tasks[i]))
 			first = min_u64(first, arena->tasks[i].deadline);
 	return first;
 }
@@ -49,10 +55,17 @@ static NORETURN void deadlock(void)
 	char message[256];
 	struct text text = {message, 0, sizeof message};
 	text_add(&text, "deadlock: ");
-	for (u32 i = 0; i < arena->task_count && i < 4; i++)
-		if (arena->tasks[i].state == TASK_BLOCKED)
-			text_add(&text, "task %d (%s) waits in %s; ", arena->tasks[i].tid, arena->tasks[i].name,
-			         call_name(arena->tasks[i].call));
+	for (u32 i = 0, told = 0; i < arena->task_count && told < 4; i++) {
+		const struct task *task = &arena->tasks[i];
+		if (!task_lives(i))
+			continue;
+		told++;
+		if (is_stopped(task))
+			text_add(&text, "task %d (%s) is stopped by %s; ", task->tid, task->name,
+			         signal_name((int)arena->processes[task->process].stopped));
+		else
+			text_add(&text, "task %d (%s) waits in %s; ", task->tid, task->name, call_name(task->call));
+	}
 	text_add(&text, "and nobody is left to wake it");
 	run_end(ZVM_REPORT_DEADLOCK, 0, message);
 }
@@ -89,10 +102,12 @@ int block(u64 channel, u64 deadline)
 	task->call = (u32)current_call;
 	task->deadline = deadline;
 	task->sequence = ++arena->sequence;
-	task->woken = false;
+	task->woken = task->cut_short = false;
 	task->state = TASK_BLOCKED;
 	task_switch(task_choose());
 	task->channel = 0;
+	if (task->cut_short)
+		return -EINTR;
 	if (task->woken)
 		return 0;
 	if (signal_deliverable())

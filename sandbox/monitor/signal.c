@@ -4,7 +4,7 @@
  * stack and sending the guest to its handler. rt_sigreturn is emulated from that frame. So delivery happens at points
  * that the guest's own acts fix.
  *
- * Actions that stop a process are ignored (there is nobody to continue it); a default action that kills ends the run.
+ * What stops a process, and lets it go on, takes effect where it is sent (stop.c).
  */
 #include "internal.h"
 
@@ -29,8 +29,7 @@ static const char *const names[] = {
 
 static bool ignored_by_default(int number)
 {
-	return BIT(number) & (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH) | BIT(SIGSTOP) | BIT(SIGTSTP) |
-	                      BIT(SIGTTIN) | BIT(SIGTTOU));
+	return BIT(number) & (BIT(SIGCHLD) | BIT(SIGCONT) | BIT(SIGURG) | BIT(SIGWINCH));
 }
 
 static bool is_ignored(const struct process *process, int number)
@@ -102,8 +101,8 @@ static bool dequeue(s32 owner, int number, struct signal_info *info)
 	return true;
 }
 
-/* It is to be ignored from now on: whatever waits, for the process or one of its threads, is gone. */
-static void forget_waiting(struct process *process, int number)
+/* Whatever waits, for the process or one of its threads, is gone. */
+void signal_forget(struct process *process, int number)
 {
 	struct signal_info info;
 	process->signal_pending &= ~BIT(number);
@@ -143,7 +142,10 @@ static bool is_lost(const struct process *process, int number)
 
 s64 signal_post(struct process *process, int number, const struct signal_info *info)
 {
-	if (number < 1 || number > 64 || !process->in_use || process->zombie || is_lost(process, number))
+	if (number < 1 || number > 64 || !process->in_use || process->zombie)
+		return 0;
+	stop_signal_sent(process, number);
+	if (is_lost(process, number) || stop_at_once(process, number))
 		return 0;
 	s64 r = put_pending(&process->signal_pending, process->pending_info, process->pid, number, info);
 	if (r == 0) {
@@ -189,7 +191,9 @@ bool signal_posted(const struct process *process, s32 thread, int number, s32 co
 
 static s64 signal_send_task(struct task *task, int number, const struct signal_info *info)
 {
-	if (is_ignored(&arena->processes[task->process], number) && !(task->signal_mask & BIT(number)))
+	struct process *process = &arena->processes[task->process];
+	stop_signal_sent(process, number);
+	if (!(task->signal_mask & BIT(number)) && (is_ignored(process, number) || stop_at_once(process, number)))
 		return 0;
 	s64 r = put_pending(&task->signal_pending, task->pending_info, -task->tid, number, info);
 	if (r == 0 && task->state == TASK_BLOCKED && !(task->signal_mask & BIT(number)))
@@ -345,8 +349,12 @@ static void deliver(frame_t *frame, int number, const struct siginfo *info, cons
 	if (action.handler == (u64)SIG_IGN)
 		return;
 	if (action.handler == (u64)SIG_DFL) {
-		if (!ignored_by_default(number))
+		if (signal_stops(number)) {
+			process_stop(process, number);
+			stay_stopped();
+		} else if (!ignored_by_default(number)) {
 			die_by(number, crash);
+		}
 		return;
 	}
 	if (push_frame(frame, number, info, &action))
@@ -357,6 +365,11 @@ static void deliver(frame_t *frame, int number, const struct siginfo *info, cons
 	if (!(action.flags & SA_NODEFER))
 		task->signal_mask |= BIT(number);
 	task->signal_mask &= ~UNBLOCKABLE;
+}
+
+const char *signal_name(int number)
+{
+	return (u32)number < ARRAY_LENGTH(names) ? names[number] : "a signal";
 }
 
 /*
@@ -394,7 +407,8 @@ static void restart_or_fail(frame_t *frame, int number)
 {
 	const struct signal_action *action = &process_self()->actions[number];
 	bool handled = action->handler != (u64)SIG_DFL && action->handler != (u64)SIG_IGN;
-	if ((s64)frame->uc_mcontext.rax != -EINTR || !restartable(current_call, &frame->uc_mcontext))
+	bool stopped = !handled && signal_stops(number) && current_call != __NR_rt_sigtimedwait;
+	if ((s64)frame->uc_mcontext.rax != -EINTR || (!stopped && !restartable(current_call, &frame->uc_mcontext)))
 		return;
 	if (handled && !(action->flags & SA_RESTART))
 		return;
@@ -405,6 +419,9 @@ static void restart_or_fail(frame_t *frame, int number)
 void signals_deliver(frame_t *frame)
 {
 	struct task *task = task_self();
+	u64 call = current_call;
+	stay_stopped();
+	current_call = call; /* others have made theirs */
 	for (bool first = true;;) {
 		struct signal_info info = {0};
 		struct siginfo full;
@@ -469,7 +486,7 @@ s64 call_rt_sigaction(const u64 *a)
 		new.mask &= ~UNBLOCKABLE;
 		*action = new;
 		if (is_ignored(process_self(), number))
-			forget_waiting(process_self(), number);
+			signal_forget(process_self(), number);
 	}
 	return a[2] ? GUEST_PUT(a[2], old) : 0;
 }

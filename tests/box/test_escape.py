@@ -376,12 +376,14 @@ def test_descriptor_bombs(c):
 
 
 def test_time(c):
-    """spinning, waiting past the monitor and stopping oneself end at the time limit or before"""
+    """spinning, waiting past the monitor and stopping oneself end at the time limit, or at once"""
     for mode in ("spin", "wait-raw"):
         result = c.run([c.limited("bombs", mode, timeout=1)])
         assert result.status == 124 and "time limit of 1 s" in result.err, f"{mode}: {result}"
-    result = c.run([c.limited("bombs", "stop", timeout=2)])
-    result.assert_tried("raw stop: ENOSYS", "tried stop")
+    result = c.run([c.limited("bombs", "stop", timeout=20)])
+    assert result.status == 125 and "task 1 (bombs) is stopped by SIGSTOP" in result.err, str(result)
+    result = c.run([c.limited("bombs", "stop-raw", timeout=2)])
+    result.assert_tried("raw stop: ENOSYS", "tried stop-raw")
     assert result.status == 0, str(result)
 
 

@@ -141,10 +141,11 @@ int main(int argc, char **argv)
 			;
 	else if (!strcmp(what, "wait-raw"))
 		RAW(SYS_futex, ZVM_ARENA_BASE + 4096 * 8, 0, 0, 0, 0, 0);
-	else if (!strcmp(what, "stop")) {
+	else if (!strcmp(what, "stop"))
 		raise(SIGSTOP);
+	else if (!strcmp(what, "stop-raw"))
 		said("raw", "stop", RAW(SYS_kill, 0, SIGSTOP, 0, 0, 0, 0));
-	} else
+	else
 		return 97;
 	printf("tried %s\n", what);
 	return 0;
