@@ -147,6 +147,11 @@ bool task_lives(u32 task);      /* runs, or waits */
 u32 task_guest_of(u32 process); /* a task, not the current one, that runs in this one's memory; NO_INDEX: none */
 void task_moved(u32 old_host) NORETURN;
 
+/* peek.c */
+bool peek_answer(u32 process); /* the token was lent to look into this process's memory, and is given back */
+void token_hand(u32 process);
+void token_take(u32 process); /* waits for it */
+
 /* stop.c */
 bool signal_stops(int number); /* by default */
 void process_stop(struct process *process, int number);

@@ -174,6 +174,14 @@ struct process {
 	char name[16];
 };
 
+/* What is asked of who is lent the token (peek.c). */
+struct peek {
+	u32 home; /* process whose memory it is, plus 1; 0: nothing is asked */
+	u32 reader;
+	u64 from, to, size; /* `to` is in the arena */
+	s32 result;
+};
+
 /* --- the arena --- */
 struct arena {
 	u64 magic, size;
@@ -202,6 +210,7 @@ struct arena {
 	struct queued_signal queued[QUEUED_MAX];
 	u32 queued_count;
 	u32 stopped; /* processes that are: 0 saves looking */
+	struct peek peek;
 	s32 next_pid;
 	s32 first_status; /* wait status of pid 1 once it has ended */
 	char first_message[256];
@@ -392,6 +401,9 @@ void memory_maps_text(const struct process *process, struct text *text, bool sma
 u64 memory_mapped_bytes(const struct process *process);
 /* A private file that has been mapped ends elsewhere now; both page-aligned. */
 void memory_file_resized(u32 private_node, u64 old_end, u64 new_end);
+
+/* --- peek.c --- */
+int memory_peek(const struct process *process, u64 from, void *to, u64 n); /* `to` is in the arena; 0 or -errno */
 
 /* --- files.h side: what file.c offers the rest (all written against descriptors of process_self()) --- */
 void files_start(void);   /* once a run: the private tree, and descriptors 0-2 of process 0 */

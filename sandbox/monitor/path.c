@@ -115,6 +115,8 @@ static int proc_link(struct walk *w, const char *rest, bool last, struct place *
 	}
 	if (*proc_target == '/')
 		return follow(w, proc_target, rest);
+	if (!*proc_target) /* of a process that is over */
+		return -ENOENT;
 	up(proc_here); /* self -> 1: beside itself */
 	size_t length = strlen(proc_here), target_length = strlen(proc_target);
 	if (length + 1 + target_length >= sizeof proc_here)

@@ -1,4 +1,7 @@
-/* The part of /proc that is about the guest's own processes: /proc/PID and /proc/PID/task/TID, which is the same. */
+/*
+ * The part of /proc that is about the guest's own processes: /proc/PID, and /proc/PID/task/TID, which is the same but
+ * for the thread's name, number and state. A zombie has neither memory nor files nor places.
+ */
 #include "files.h"
 
 static const char *const own_files[] = {"auxv",          "cgroup",      "cmdline", "comm",      "environ", "io",
@@ -23,8 +26,7 @@ static bool parse_number(const char **at, u32 *ret)
 	return *at > start;
 }
 
-/* "/proc/12/rest" -> process 12 and "rest" (or ""); threads ("/proc/12/task/13/rest") are their process. NULL: not of
- * this form. */
+/* "/proc/12/rest" -> process 12 and "rest" (or ""). NULL: not of this form. */
 struct process *proc_split(const char *path, const char **rest)
 {
 	u32 pid;
@@ -38,13 +40,25 @@ struct process *proc_split(const char *path, const char **rest)
 	return NULL;
 }
 
-static const char *behind_task(const char *rest)
+static const struct task *task_of(const struct process *p, u32 tid)
+{
+	for (u32 i = 0; i < arena->task_count; i++)
+		if (task_lives(i) && (u32)arena->tasks[i].tid == tid && &arena->processes[arena->tasks[i].process] == p)
+			return &arena->tasks[i];
+	return NULL;
+}
+
+/* What is behind "task/13/", and whose it is. NULL, and `rest` as it was: not of this form, or nobody's. */
+static const struct task *thread_named(const struct process *p, const char **rest)
 {
 	u32 tid;
-	const char *at = rest + 5;
-	if (!starts_with(rest, "task/") || !parse_number(&at, &tid) || (*at && *at != '/'))
-		return rest;
-	return *at ? at + 1 : at;
+	const char *at = *rest + 5;
+	if (!starts_with(*rest, "task/") || !parse_number(&at, &tid) || (*at && *at != '/'))
+		return NULL;
+	const struct task *task = task_of(p, tid);
+	if (task)
+		*rest = *at ? at + 1 : at;
+	return task;
 }
 
 static u32 descriptor_named(const struct process *p, const char *rest, const char *directory)
@@ -79,14 +93,16 @@ u32 proc_own_mode(const struct process *p, const char *rest, char target[ZVM_PAT
 {
 	if (!strcmp(rest, "task"))
 		return S_IFDIR | 0555;
-	if (starts_with(rest, "task/"))
-		rest = behind_task(rest);
+	if (starts_with(rest, "task/") && !thread_named(p, &rest))
+		return 0;
 	if (!*rest || !strcmp(rest, "fd") || !strcmp(rest, "fdinfo"))
 		return S_IFDIR | 0555;
 	if (starts_with(rest, "fdinfo/"))
 		return descriptor_named(p, rest, "fdinfo/") == NO_INDEX ? 0 : S_IFREG | 0400;
 	if (listed(own_files, ARRAY_LENGTH(own_files), rest))
 		return S_IFREG | 0444;
+	if (p->zombie && listed(own_links, ARRAY_LENGTH(own_links), rest))
+		return S_IFLNK | 0777; /* to nowhere */
 	if (!strcmp(rest, "exe") || !strcmp(rest, "cwd"))
 		format(target, ZVM_PATH_MAX, "%s", *rest == 'e' ? p->executable : p->directory);
 	else if (!strcmp(rest, "root"))
@@ -102,7 +118,10 @@ u32 proc_descriptor(const char *path)
 {
 	const char *rest;
 	struct process *p = proc_split(path, &rest);
-	return p && p == process_self() ? descriptor_named(p, behind_task(rest), "fd/") : NO_INDEX;
+	if (!p)
+		return NO_INDEX;
+	(void)thread_named(p, &rest);
+	return descriptor_named(p, rest, "fd/");
 }
 
 /* --- contents --- */
@@ -116,6 +135,12 @@ static char state_of(const struct process *p)
 		if (&arena->processes[arena->tasks[i].process] == p && arena->tasks[i].state == TASK_RUNNABLE)
 			return 'R';
 	return p->zombie ? 'Z' : 'S';
+}
+
+static char state_of_thread(const struct process *p, const struct task *thread)
+{
+	char state = state_of(p);
+	return state == 'R' && thread && thread->state == TASK_BLOCKED ? 'S' : state;
 }
 
 static u32 thread_count(const struct process *p)
@@ -148,21 +173,22 @@ static void signals_text(const struct process *p, struct text *out)
 	        arena->queued_count, own, p->signal_pending, blocked, ignored, caught);
 }
 
-static void status_text(struct process *p, struct text *out)
+static void status_text(struct process *p, const struct task *thread, struct text *out)
 {
-	char state = state_of(p);
+	char state = state_of_thread(p, thread);
 	u64 kib = memory_mapped_bytes(p) / 1024;
 	text_add(out,
 	         "Name:\t%s\nUmask:\t%04o\nState:\t%c (%s)\nTgid:\t%d\nNgid:\t0\nPid:\t%d\nPPid:\t%d\nTracerPid:\t0\n",
-	         p->name, p->umask, state,
+	         thread ? thread->name : p->name, p->umask, state,
 	         state == 'R'   ? "running"
 	         : state == 'Z' ? "zombie"
 	         : state == 'T' ? "stopped"
 	                        : "sleeping",
-	         p->pid, p->pid, p->parent);
+	         p->pid, thread ? thread->tid : p->pid, p->parent);
 	text_add(out, "Uid:\t1000\t1000\t1000\t1000\nGid:\t1000\t1000\t1000\t1000\nFDSize:\t%u\nGroups:\t1000 \n",
 	         DESCRIPTORS_MAX);
-	text_add(out, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, p->pid, p->group, p->session);
+	text_add(out, "NStgid:\t%d\nNSpid:\t%d\nNSpgid:\t%d\nNSsid:\t%d\n", p->pid, thread ? thread->tid : p->pid,
+	         p->group, p->session);
 	if (!p->zombie)
 		text_add(out,
 		         "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t       0 kB\nVmPin:\t       0 kB\nVmHWM:\t%8lu "
@@ -209,20 +235,20 @@ static void limits_text(const struct process *p, struct text *out)
 	}
 }
 
-static void memory_text(u64 start, u64 end, struct text *out)
+static void memory_text(const struct process *p, u64 start, u64 end, struct text *out)
 {
 	u64 n = min_u64(end - start, out->room - out->size);
-	if (start && !guest_read(out->data + out->size, start, n))
+	if (start && !p->zombie && !memory_peek(p, start, out->data + out->size, n))
 		out->size += n;
 }
 
-static void stat_text(struct process *p, struct text *out)
+static void stat_text(struct process *p, const struct task *thread, struct text *out)
 {
 	text_add(out,
 	         "%d (%s) %c %d %d %d 0 -1 4194304 0 0 0 0 %lu 0 0 0 %d %d %u 0 100000 %lu %lu 18446744073709551615 ",
-	         p->pid, p->name, state_of(p), p->parent, p->group, p->session,
-	         (u64)((clock_peek() - EPOCH_NS) / 10000000), 20 + p->nice, p->nice, thread_count(p),
-	         memory_mapped_bytes(p), (u64)(memory_mapped_bytes(p) / PAGE_SIZE));
+	         thread ? thread->tid : p->pid, thread ? thread->name : p->name, state_of_thread(p, thread), p->parent,
+	         p->group, p->session, (u64)((clock_peek() - EPOCH_NS) / 10000000), 20 + p->nice, p->nice,
+	         thread_count(p), memory_mapped_bytes(p), (u64)(memory_mapped_bytes(p) / PAGE_SIZE));
 	text_add(out, "%lu %lu %lu 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 %lu %lu %lu %lu %lu %lu %lu 0\n", p->entry,
 	         p->entry, p->stack_high, p->break_start, p->break_start, p->break_start, p->arguments_start,
 	         p->arguments_end, p->environment_start, p->environment_end);
@@ -230,21 +256,20 @@ static void stat_text(struct process *p, struct text *out)
 
 void proc_own_text(struct process *p, const char *name, struct text *out)
 {
-	name = behind_task(name);
+	const struct task *thread = thread_named(p, &name);
 	u64 pages = memory_mapped_bytes(p) / PAGE_SIZE;
-	bool own_memory = p == process_self();
-	if (!strcmp(name, "cmdline") && own_memory)
-		memory_text(p->arguments_start, p->arguments_end, out);
-	else if (!strcmp(name, "environ") && own_memory)
-		memory_text(p->environment_start, p->environment_end, out);
+	if (!strcmp(name, "cmdline"))
+		memory_text(p, p->arguments_start, p->arguments_end, out);
+	else if (!strcmp(name, "environ"))
+		memory_text(p, p->environment_start, p->environment_end, out);
 	else if (!strcmp(name, "comm"))
-		text_add(out, "%s\n", p->name);
+		text_add(out, "%s\n", thread ? thread->name : p->name);
 	else if (!strcmp(name, "maps") || !strcmp(name, "smaps"))
 		memory_maps_text(p, out, *name == 's');
 	else if (!strcmp(name, "status"))
-		status_text(p, out);
+		status_text(p, thread, out);
 	else if (!strcmp(name, "stat"))
-		stat_text(p, out);
+		stat_text(p, thread, out);
 	else if (!strcmp(name, "statm"))
 		text_add(out, "%lu %lu 0 0 0 %lu 0\n", pages, pages, pages);
 	else if (!strcmp(name, "limits"))
@@ -280,13 +305,11 @@ void proc_own_list(const struct process *p, const char *rest, struct text *out)
 {
 	if (!strcmp(rest, "task")) {
 		for (u32 i = 0; i < arena->task_count; i++)
-			if (arena->tasks[i].state != TASK_FREE && arena->tasks[i].state != TASK_ZOMBIE &&
-			    &arena->processes[arena->tasks[i].process] == p)
+			if (task_lives(i) && &arena->processes[arena->tasks[i].process] == p)
 				text_add(out, "d%d\n", arena->tasks[i].tid);
 		return;
 	}
-	bool thread = starts_with(rest, "task/");
-	rest = behind_task(rest);
+	const struct task *thread = thread_named(p, &rest);
 	if (!strcmp(rest, "fd") || !strcmp(rest, "fdinfo")) {
 		for (u32 fd = 0; fd < DESCRIPTORS_MAX; fd++)
 			if (p->descriptors[fd].description != NO_INDEX)

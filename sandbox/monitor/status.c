@@ -268,6 +268,8 @@ static s64 readlink_at(s64 directory, u64 path, u64 to, s64 room)
 		target = proc_target;
 	if (!target)
 		return -EINVAL;
+	if (!*target) /* /proc's, of a process that is over */
+		return -ENOENT;
 	u64 n = min_u64(strlen(target), (u64)room);
 	return guest_write(to, target, n) ? -EFAULT : (s64)n;
 }

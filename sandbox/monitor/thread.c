@@ -12,15 +12,22 @@ static void set_fs_base(u64 base)
 	native_call(__NR_arch_prctl, ARCH_SET_FS, base, 0, 0, 0, 0);
 }
 
-static u32 futex_word_wait(u32 *word)
+void token_take(u32 process)
 {
-	u32 value;
-	while (!(value = __atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE)))
+	u32 *word = &arena->processes[process].token;
+	while (!__atomic_exchange_n(word, 0, __ATOMIC_ACQUIRE))
 		native_call(__NR_futex, (u64)word, FUTEX_WAIT, 0, 0, 0, 0);
-	return value;
 }
 
-static void hand_token(u32 process)
+/* Until it is ours to run with. */
+static void token_wait(u32 process)
+{
+	do
+		token_take(process);
+	while (peek_answer(process));
+}
+
+void token_hand(u32 process)
 {
 	u32 *word = &arena->processes[process].token;
 	__atomic_store_n(word, 1, __ATOMIC_RELEASE);
@@ -50,8 +57,8 @@ void task_switch(u32 next)
 		return;
 	arena->running = next;
 	if (arena->tasks[next].host != host) {
-		hand_token(arena->tasks[next].host);
-		futex_word_wait(&arena->processes[host].token);
+		token_hand(arena->tasks[next].host);
+		token_wait(host);
 		if (arena->running == self) {
 			memory_follow();
 			return;
@@ -64,7 +71,7 @@ void task_switch(u32 next)
 /* A forked child's first act: wait until the scheduler has chosen it. */
 void process_first_wait(u32 process)
 {
-	futex_word_wait(&arena->processes[process].token);
+	token_wait(process);
 	memory_follow();
 	if (arena->running == current_task)
 		return;
@@ -80,8 +87,8 @@ void task_resume_other(void)
 	arena->tasks[next].state = TASK_RUNNABLE;
 	arena->running = next;
 	if (arena->tasks[next].host != host) {
-		hand_token(arena->tasks[next].host);
-		futex_word_wait(&arena->processes[host].token);
+		token_hand(arena->tasks[next].host);
+		token_wait(host);
 	}
 	resume(&unused);
 	__builtin_unreachable();
@@ -97,7 +104,7 @@ void task_leave_for_good(void)
 	u32 next = task_choose();
 	arena->tasks[next].state = TASK_RUNNABLE;
 	arena->running = next;
-	hand_token(arena->tasks[next].host);
+	token_hand(arena->tasks[next].host);
 	native_exit(0);
 }
 
@@ -131,8 +138,8 @@ void task_moved(u32 old_host)
 {
 	u64 unused;
 	arena->running = current_task;
-	hand_token(task_self()->host);
-	futex_word_wait(&arena->processes[old_host].token);
+	token_hand(task_self()->host);
+	token_wait(old_host);
 	resume(&unused);
 	__builtin_unreachable();
 }

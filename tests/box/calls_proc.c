@@ -6,6 +6,7 @@
 #include <mntent.h>
 #include <pthread.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
@@ -368,8 +369,170 @@ static void children(void)
 	FAILS("a child that is gone", open(name, O_RDONLY), ENOENT);
 }
 
+/* --- the other processes of one's own --- */
+
+static int from_child[2], to_child[2];
+
+static const char *of(pid_t pid, const char *what)
+{
+	static char path[64];
+	snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, what);
+	return path;
+}
+
+static void *named_thread(void *unused)
+{
+	(void)unused;
+	prctl(PR_SET_NAME, "a thread");
+	long tid = syscall(SYS_gettid);
+	write(from_child[1], &tid, sizeof tid);
+	pause();
+	return NULL;
+}
+
+/* Says that it is ready, and does what it is told. */
+static void other(char **argv)
+{
+	pthread_t thread;
+	char order;
+	NEED(chdir("below") == 0);
+	int fd = make_file("opened", "by another");
+	NEED(dup2(fd, 77) == 77);
+	prctl(PR_SET_NAME, "renamed");
+	signal(SIGUSR1, SIG_IGN);
+	pthread_create(&thread, NULL, named_thread, NULL);
+	while (read(to_child[0], &order, 1) == 1) {
+		if (order == 'w')
+			memset(argv[0], 'w', strlen(argv[0]));
+		else
+			_exit(3);
+		write(from_child[1], &order, 1);
+	}
+	_exit(4);
+}
+
+static void order_child(char order)
+{
+	char done;
+	NEED(write(to_child[1], &order, 1) == 1 && read(from_child[0], &done, 1) == 1);
+}
+
+static void others_links(pid_t child, long tid)
+{
+	char target[PATH_MAX], here[PATH_MAX];
+	long n = readlink(of(child, "exe"), target, sizeof target - 1);
+	target[n < 0 ? 0 : n] = 0;
+	n = readlink("/proc/self/exe", here, sizeof here - 1);
+	here[n < 0 ? 0 : n] = 0;
+	HOLDS("exe of another", !strcmp(target, here));
+	n = readlink(of(child, "cwd"), target, sizeof target - 1);
+	target[n < 0 ? 0 : n] = 0;
+	HOLDS("cwd", n > 6 && !strcmp(target + n - 6, "/below"));
+	IS("a file by its cwd", access(of(child, "cwd/opened"), R_OK), 0);
+	n = readlink(of(child, "fd/77"), target, sizeof target - 1);
+	target[n < 0 ? 0 : n] = 0;
+	HOLDS("what it has open", n > 7 && !strcmp(target + n - 7, "/opened"));
+	int fd = open(of(child, "fd/77"), O_RDONLY);
+	HOLDS("can be opened", read(fd, here, 10) == 10 && !memcmp(here, "by another", 10));
+	close(fd);
+	unlink("below/opened");
+	fd = open(of(child, "fd/77"), O_RDONLY);
+	HOLDS("even when its name is gone", read(fd, here, 10) == 10 && !memcmp(here, "by another", 10));
+	close(fd);
+	FAILS("what it has not", open(of(child, "fd/78"), O_RDONLY), ENOENT);
+	HOLDS("fdinfo", slurp(of(child, "fdinfo/77")) > 10 && number("pos") == 10);
+	DIR *directory = opendir(of(child, "task"));
+	int listed = 0, own = 0;
+	for (struct dirent *e; (e = readdir(directory));) {
+		listed += e->d_name[0] != '.';
+		own += atol(e->d_name) == tid;
+	}
+	closedir(directory);
+	IS("its threads", listed, 2);
+	IS("by their numbers", own, 1);
+	char path[64];
+	snprintf(path, sizeof path, "task/%ld/comm", tid);
+	HOLDS("each with its name", slurp(of(child, path)) == 9 && !strcmp(text, "a thread\n"));
+	snprintf(path, sizeof path, "task/%ld/status", tid);
+	HOLDS("and number", slurp(of(child, path)) > 100 && number("Pid") == tid && number("Tgid") == child);
+	FAILS("no thread of it", open(of(child, "task/999999/comm"), O_RDONLY), ENOENT);
+	FAILS("nor is one of ours", open(of(child, strcat(strcpy(path, "task/"), "1/comm")), O_RDONLY), ENOENT);
+}
+
+static void others(void)
+{
+	char marked[64];
+	long tid;
+	siginfo_t info;
+	mkdir("below", 0755);
+	NEED(pipe(from_child) == 0 && pipe(to_child) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		close(to_child[1]);
+		static char *const words[] = {"another", "with words", "", NULL}, *const variables[] = {
+		                                                                          "A=1", "CHILD=yes", NULL};
+		dup2(to_child[0], 50);
+		dup2(from_child[1], 51);
+		execve("/proc/self/exe", words, variables);
+		_exit(99);
+	}
+	close(to_child[0]);
+	NEED(read(from_child[0], &tid, sizeof tid) == sizeof tid);
+	usleep(20000);
+	snprintf(marked, sizeof marked, "(%s) S %d", "renamed", (int)getpid());
+	IS("cmdline of another", slurp(of(child, "cmdline")), 8 + 11 + 1);
+	HOLDS("is what it was started with", !memcmp(text, "another\0with words\0", 20));
+	IS("environ of another", slurp(of(child, "environ")), 4 + 10);
+	HOLDS("is what it was given", !memcmp(text, "A=1\0CHILD=yes", 14));
+	order_child('w');
+	IS("what it writes there itself", slurp(of(child, "cmdline")), 20);
+	HOLDS("is seen", !memcmp(text, "wwwwwww\0with words\0", 20));
+	for (int n = 0; n < 5000 && !(slurp(of(child, "stat")) > 50 && has(marked)); n++)
+		usleep(1000); /* natively it may not have come to wait yet */
+	HOLDS("comm of another", slurp(of(child, "comm")) == 8 && !strcmp(text, "renamed\n"));
+	HOLDS("stat", slurp(of(child, "stat")) > 50 && has(marked));
+	HOLDS("status", slurp(of(child, "status")) > 300 && number("Pid") == child && number("PPid") == getpid() &&
+	                        number("Threads") == 2 && !strncmp(field("State"), "S (sleeping)", 12));
+	IS("what it ignores", strtoul(field("SigIgn"), NULL, 16) >> (SIGUSR1 - 1) & 1, 1);
+	HOLDS("maps", slurp(of(child, "maps")) > 300 && has("[stack]") && has("calls_proc"));
+	HOLDS("limits", slurp(of(child, "limits")) > 300 && has("Max open files"));
+	HOLDS("statm", slurp(of(child, "statm")) > 10);
+	others_links(child, tid);
+	write(to_child[1], "x", 1);
+	waitid(P_PID, child, &info, WEXITED | WNOWAIT);
+	snprintf(marked, sizeof marked, ") Z %d", (int)getpid());
+	HOLDS("who is over", slurp(of(child, "stat")) > 50 && has(marked));
+	HOLDS("says so", slurp(of(child, "status")) > 100 && !strncmp(field("State"), "Z (zombie)", 10));
+	IS("and has no words", slurp(of(child, "cmdline")), 0);
+	IS("nor memory", slurp(of(child, "maps")), 0);
+	FAILS("nor a program", readlink(of(child, "exe"), marked, sizeof marked), ENOENT);
+	FAILS("nor a place", readlink(of(child, "cwd"), marked, sizeof marked), ENOENT);
+	FAILS("which cannot be opened", open(of(child, "cwd"), O_RDONLY), ENOENT);
+	HOLDS("but a name", slurp(of(child, "comm")) == 8);
+	waitid(P_PID, child, &info, WEXITED);
+	FAILS("until it has been waited for", open(of(child, "stat"), O_RDONLY), ENOENT);
+
+	/* In its parent's memory. */
+	IS("a child of vfork", slurp("/proc/self/cmdline") > 0, 1);
+	long size = strlen(text);
+	memcpy(marked, text, sizeof marked);
+	static long seen;
+	child = vfork();
+	if (child == 0) {
+		seen = slurp("/proc/self/cmdline");
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+	HOLDS("has its parent's words", seen > 0 && size == (long)strlen(text) && !strcmp(text, marked));
+}
+
 int main(int argc, char **argv)
 {
+	if (getenv("CHILD")) {
+		to_child[0] = 50;
+		from_child[1] = 51;
+		other(argv);
+	}
 	(void)argc;
 	begin();
 	own_status();
@@ -381,5 +544,6 @@ int main(int argc, char **argv)
 	if (boxed) /* the box's own */
 		made_up();
 	children();
+	others();
 	return end();
 }
