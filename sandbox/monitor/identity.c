@@ -286,11 +286,11 @@ void limits_start(struct process *p)
 
 s64 call_prlimit64(const u64 *a)
 {
-	struct process *p = process_self();
+	struct process *p = process_find((s32)a[0]);
 	u64 new[2];
 	if (a[1] >= 16)
 		return -EINVAL;
-	if ((s32)a[0] && (s32)a[0] != p->pid)
+	if (!p)
 		return -ESRCH;
 	u64 *limit = p->limits[a[1]], old[2] = {limit[0], limit[1]};
 	if (a[2]) {

@@ -92,8 +92,13 @@ u64 timers_next(void);  /* earliest deadline of any timer, or NEVER */
 void clock_advance_to(u64 ns);
 u64 clock_tsc(void);
 
+/* stack.c */
+bool stack_grow(u64 address);              /* true: something is mapped there now */
+int stack_map(bool executable, u64 words); /* of a new program, with room for its words; 0 or -errno */
+
 /* memory.c */
-u64 memory_place(u64 size); /* a free range below MAP_TOP, or 0 */
+bool memory_over_limit(struct process *process, u64 more, bool data); /* that the guest has set itself */
+u64 memory_place(u64 size);                                           /* a free range below MAP_TOP, or 0 */
 bool memory_range_free(const struct process *process, u64 start, u64 end);
 int memory_add(u64 start, u64 end, u32 protection, u32 flags, u64 offset, u64 inode, u32 name, u32 node);
 void memory_unmap(void);                     /* all of the guest's, in the current native process */
@@ -102,7 +107,7 @@ const struct area *memory_find(const struct process *process, u64 address);
 bool memory_range_valid(u64 start, u64 size); /* page-aligned, the guest's, and not too long for the wall */
 bool memory_range_mapped(const struct process *process, u64 start, u64 end); /* without a hole */
 void memory_follow(void);       /* this process has its turn again: others may have cut files that it has mapped */
-bool memory_fault(u64 address); /* SIGBUS there: true if it has been mapped by now */
+bool memory_fault(u64 address); /* it could not be reached: true if it has been mapped by now */
 
 /* jump.c: system calls that come in by a jump; `base` is where the file's first byte lies, or would lie */
 int jumps_map(u64 at, u64 offset, const struct zvm_jumps *jumps, int image, u32 content); /* of executable pages */

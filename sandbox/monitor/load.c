@@ -94,20 +94,6 @@ static int map_image(const struct zvm_image *image, u64 bias, int fd, const char
 	return 0;
 }
 
-static int map_stack(bool executable)
-{
-	int protection = PROT_READ | PROT_WRITE | (executable ? PROT_EXEC : 0);
-	jumps_give_way(STACK_TOP - STACK_SIZE, STACK_TOP);
-	int r = map(STACK_TOP - STACK_SIZE, STACK_SIZE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (r)
-		return r;
-	if (executable)
-		arena->remarks |= ZVM_REMARK_NOT_VETTED;
-	process_self()->stack_low = STACK_TOP - STACK_SIZE;
-	process_self()->stack_high = STACK_TOP;
-	return memory_add(STACK_TOP - STACK_SIZE, STACK_TOP, (u32)protection, AREA_STACK, 0, 0, NO_INDEX, NO_INDEX);
-}
-
 static void auxv_add(struct process *p, u64 type, u64 value)
 {
 	p->auxv[p->auxv_count++] = type;
@@ -158,7 +144,7 @@ static int build_stack(const struct program_order *order, u64 *stack)
 	build_auxv(p, order->program, random_at, platform_at, executable_at);
 	u64 words = 1 + order->argument_count + 1 + order->environment_count + 1 + p->auxv_count;
 	u64 at = (b.at - words * 8) & ~15ull;
-	if (b.failed || at < STACK_TOP - STACK_SIZE)
+	if (b.failed || at < p->stack_low)
 		return -E2BIG;
 	u64 argc = order->argument_count, zero = 0, word = at, string = strings_at;
 	bool failed = GUEST_PUT(word, argc);
@@ -221,7 +207,8 @@ int program_load(const struct program_order *order, u64 *instruction, u64 *stack
 		p->interpreter_base = interpreter_bias + order->interpreter->low;
 		*instruction = interpreter_bias + order->interpreter->entry;
 	}
-	r = map_stack(image->executable_stack);
+	r = stack_map(image->executable_stack, order->strings_size + strlen(order->name) +
+	                                               8 * (order->argument_count + order->environment_count));
 	if (r)
 		return r;
 	name_process(p, order->name, order->executable);

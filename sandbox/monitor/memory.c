@@ -184,7 +184,7 @@ void memory_forget(struct process *p)
 }
 
 /* The limits that the guest has set itself; the box's own is counted by memory_charge. */
-static bool over_limit(struct process *p, u64 more, bool data)
+bool memory_over_limit(struct process *p, u64 more, bool data)
 {
 	u64 all = process_self()->limits[RLIMIT_AS][0], of_data = process_self()->limits[RLIMIT_DATA][0];
 	if (all != UINT64_MAX && (more > all || memory_mapped_bytes(p) > all - more))
@@ -303,7 +303,9 @@ bool memory_fault(u64 address)
 {
 	static u64 last_address, last_calls;
 	const struct area *area = memory_find(memory_self(), address);
-	if (!area || !(area->flags & AREA_PRIVATE_FILE) || (address == last_address && arena->calls == last_calls))
+	if (!area)
+		return stack_grow(address);
+	if (!(area->flags & AREA_PRIVATE_FILE) || (address == last_address && arena->calls == last_calls))
 		return false;
 	u64 page = page_down(address), offset = area->offset + (page - area->start);
 	if (offset >= page_up(files_mapped_size(area->node)))
@@ -478,7 +480,7 @@ s64 call_mmap(const u64 *a)
 		return -ENOMEM;
 	if ((m.protection & PROT_EXEC) && !m.anonymous && m.file.private_node == NO_INDEX)
 		m.image = image_of(m.file.content, &m.jumps);
-	r = over_limit(p, m.size, (map_area_flags(&m) & AREA_CHARGED) && !m.shared) ? -ENOMEM : map_area(&m, at);
+	r = memory_over_limit(p, m.size, (map_area_flags(&m) & AREA_CHARGED) && !m.shared) ? -ENOMEM : map_area(&m, at);
 	if (m.image >= 0)
 		native_close(m.image);
 	return r ? r : (s64)at;
@@ -590,7 +592,7 @@ s64 call_brk(const u64 *a)
 		native_unmap(new, old - new);
 	} else if (new > old) {
 		if (!range_free(p, old, new + PAGE_SIZE) || p->area_count + 1 > AREAS_MAX ||
-		    over_limit(p, new - old, true) || memory_charge(new - old))
+		    memory_over_limit(p, new - old, true) || memory_charge(new - old))
 			return (s64)p->break_end;
 		jumps_give_way(old, new);
 		if (native_errno(native_map(old, new - old, PROT_READ | PROT_WRITE,
@@ -628,7 +630,7 @@ static int move_area(struct process *p, u64 old, u64 old_size, u64 new_size, u64
 	int r = 0;
 	if (more_text && !area.content) /* the running program's own: it cannot be asked for again */
 		return -ENOMEM;
-	if (over_limit(p, new_size > old_size ? new_size - old_size : 0, more) || memory_charge(more))
+	if (memory_over_limit(p, new_size > old_size ? new_size - old_size : 0, more) || memory_charge(more))
 		return -ENOMEM;
 	if (area.flags & AREA_PREPARED)
 		jumps_text_moves(area.start - area.offset);

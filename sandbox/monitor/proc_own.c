@@ -195,10 +195,10 @@ static void status_text(struct process *p, const struct task *thread, struct tex
 		         "kB\n"
 		         "VmRSS:\t%8lu kB\nRssAnon:\t%8lu kB\nRssFile:\t       0 kB\nRssShmem:\t       0 "
 		         "kB\nVmData:\t%8lu "
-		         "kB\nVmStk:\t    8192 kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 "
+		         "kB\nVmStk:\t%8lu kB\nVmExe:\t       0 kB\nVmLib:\t       0 kB\nVmPTE:\t       0 "
 		         "kB\nVmSwap:\t   "
 		         "    0 kB\n",
-		         kib, kib, kib, kib, kib, kib);
+		         kib, kib, kib, kib, kib, kib, (p->stack_high - p->stack_low) / 1024);
 	text_add(out, "CoreDumping:\t0\nThreads:\t%u\n", thread_count(p));
 	signals_text(p, out);
 	text_add(out, "CapInh:\t0000000000000000\nCapPrm:\t0000000000000000\nCapEff:\t0000000000000000\nCapBnd:\t"

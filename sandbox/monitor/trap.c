@@ -226,7 +226,8 @@ static bool is_probe_call(int number, const struct siginfo *info, frame_t *frame
 static void fault(int number, const struct siginfo *info, frame_t *frame)
 {
 	u64 rip = frame->uc_mcontext.rip;
-	if (number == SIGBUS && memory_fault((u64)info->si_addr))
+	u64 address = (u64)info->si_addr;
+	if ((number == SIGBUS && memory_fault(address)) || (number == SIGSEGV && stack_grow(address)))
 		return;
 	if (in_copy(rip)) {
 		frame->uc_mcontext.rip = (u64)guest_copy_fault;

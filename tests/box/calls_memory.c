@@ -1,5 +1,7 @@
 /* Memory: mapping, moving, protecting, advising, and mappings of files that everybody sees through each other. */
 #include "calls.h"
+#include <alloca.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -340,8 +342,147 @@ static void limit(void)
 	IS("until both are given back", most(), first);
 }
 
-int main(void)
+/* --- the stack --- */
+
+#define MIB (1ul << 20)
+
+/* So many pages deep. */
+static __attribute__((noinline)) long deep(long pages)
 {
+	volatile char here[4000];
+	memset((char *)here, (int)pages, sizeof here);
+	return pages <= 1 ? here[7] : deep(pages - 1) + here[9];
+}
+
+static void limit_stack(unsigned long size)
+{
+	struct rlimit old, new;
+	getrlimit(RLIMIT_STACK, &old);
+	new = (struct rlimit){size, old.rlim_max};
+	NEED(setrlimit(RLIMIT_STACK, &new) == 0);
+}
+
+static void *thread_deep(void *pages)
+{
+	return (void *)deep((long)pages);
+}
+
+static int find_stack(char *line, size_t room)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	int found = 0;
+	while (fgets(line, (int)room, maps))
+		if (strstr(line, "[stack]")) {
+			found = 1;
+			break;
+		}
+	fclose(maps);
+	return found;
+}
+
+/* What a program does that was started under a limit, or sets one itself; each by its name. */
+static int under_limit(const char *what)
+{
+	pthread_attr_t attributes;
+	void *address;
+	size_t size;
+	char line[256];
+	unsigned long low, high;
+	if (!strncmp(what, "deep ", 5))
+		deep(atol(what + 5));
+	else if (!strcmp(what, "size")) {
+		pthread_getattr_np(pthread_self(), &attributes);
+		pthread_attr_getstack(&attributes, &address, &size);
+		return (int)((size + MIB / 2) / MIB);
+	} else if (!strcmp(what, "raise")) {
+		limit_stack(32 * MIB);
+		deep(5000);
+		NEED(find_stack(line, sizeof line) && sscanf(line, "%lx-%lx", &low, &high) == 2);
+		return high - low >= 19 * MIB && high - low < 32 * MIB ? 0 : 2;
+	} else if (!strcmp(what, "read")) {
+		char *buffer = alloca(20 * MIB);
+		int zero = open("/dev/zero", O_RDONLY), file = open("/etc/passwd", O_RDONLY);
+		if (read(zero, buffer, 5000) != 5000)
+			return 3;
+		return pread(file, buffer - 3 * MIB, 4, 0) == 4 && !memcmp(buffer - 3 * MIB, "root", 4) ? 0 : 4;
+	} else if (!strcmp(what, "host")) {
+		char *buffer = alloca(18 * MIB);
+		int file = open("/proc/self/exe", O_RDONLY);
+		return read(file, buffer, 9000) == 9000 && !memcmp(buffer, "\177ELF", 4) ? 0 : 3;
+	} else if (!strcmp(what, "guard")) {
+		char *below = (char *)((uintptr_t)line & -MIB) - 16 * MIB;
+		NEED(mmap(below, PAGE, RW, ANONYMOUS | MAP_FIXED, -1, 0) == below);
+		volatile char *at = below + 2 * MIB;
+		*at = 1;
+		at = below + MIB / 2;
+		*at = 1;
+	} else if (!strcmp(what, "fork")) {
+		deep(5000);
+		pid_t child = fork();
+		if (child == 0) {
+			deep(6000);
+			_exit(7);
+		}
+		int status;
+		waitpid(child, &status, 0);
+		return status == 7 << 8 ? 0 : 2;
+	} else if (!strcmp(what, "thread")) {
+		pthread_t thread;
+		pthread_create(&thread, NULL, thread_deep, (void *)4000);
+		pthread_join(thread, NULL);
+	} else if (!strcmp(what, "words")) {
+		return 5;
+	}
+	return 0;
+}
+
+static int run_under(unsigned long size, const char *what)
+{
+	int status;
+	pid_t child = fork();
+	if (child == 0) {
+		limit_stack(size);
+		execl("/proc/self/exe", "calls_memory", "under", what, NULL);
+		_exit(98);
+	}
+	waitpid(child, &status, 0);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void stacks(void)
+{
+	IS("a stack of 8 MiB", run_under(8 * MIB, "deep 1900"), 0);
+	IS("and no more", run_under(8 * MIB, "deep 2200"), -SIGSEGV);
+	IS("a larger one", run_under(32 * MIB, "deep 7500"), 0);
+	IS("which ends, too", run_under(32 * MIB, "deep 9000"), -SIGSEGV);
+	IS("a smaller one", run_under(2 * MIB, "deep 400"), 0);
+	IS("that is as small", run_under(2 * MIB, "deep 700"), -SIGSEGV);
+	IS("an unlimited one", run_under(RLIM_INFINITY, "deep 9000"), 0);
+	IS("a program knows how large it is", run_under(24 * MIB, "size"), 24);
+	IS("also of a small one", run_under(4 * MIB, "size"), 4);
+	IS("a limit that is raised by the program itself", run_under(8 * MIB, "raise"), 0);
+	IS("the kernel writes where nothing was yet", run_under(32 * MIB, "read"), 0);
+	IS("a file of the host's as well", run_under(32 * MIB, "host"), 0);
+	IS("it keeps away from what lies below", run_under(32 * MIB, "guard"), -SIGSEGV);
+	IS("a child has what has grown", run_under(32 * MIB, "fork"), 0);
+	IS("threads get as much as the limit", run_under(24 * MIB, "thread"), 0);
+	IS("even with hardly any the words are there", run_under(50 * PAGE, "words"), 5);
+	struct rlimit got;
+	pid_t child = fork();
+	if (child == 0)
+		pause();
+	struct rlimit new = {3 * MIB, 5 * MIB};
+	IS("the limits of a child", prlimit(child, RLIMIT_STACK, &new, NULL), 0);
+	IS("can be asked for", (prlimit(child, RLIMIT_STACK, NULL, &got), got.rlim_cur), 3 * MIB);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	FAILS("nobody's cannot", prlimit(999999, RLIMIT_STACK, NULL, &got), ESRCH);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 2)
+		return under_limit(argv[2]);
 	struct sigaction action = {.sa_sigaction = catch, .sa_flags = SA_SIGINFO};
 	begin();
 	sigaction(SIGSEGV, &action, NULL);
@@ -353,7 +494,10 @@ int main(void)
 	breaking();
 	files();
 	children();
-	if (boxed)
+	stacks();
+	if (boxed) {
+		IS("what has grown counts as memory", run_under(RLIM_INFINITY, "deep 20000"), -SIGSEGV);
 		limit();
+	}
 	return end();
 }
