@@ -274,6 +274,7 @@ static u32 ready_bits(const struct description *d)
 	case KIND_SIGNAL: return signals_ready(d) ? POLLIN : 0;
 	case KIND_PIPE: return pipe_bits(d);
 	case KIND_SOCKET: return socket_ready(d);
+	case KIND_PROCESS: return pidfd_ready(d);
 	case KIND_INPUT: runs_part(); return d->offset >= arena->input_size ? POLLHUP : POLLIN;
 	case KIND_OUTPUT: return POLLOUT;
 	case KIND_EPOLL: return 0; /* poll.c looks inside */

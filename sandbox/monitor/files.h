@@ -144,6 +144,7 @@ enum kind {
 	KIND_SIGNAL,
 	KIND_EPOLL,
 	KIND_SOCKET,
+	KIND_PROCESS,
 	KIND_PATH,
 };
 
@@ -169,7 +170,7 @@ struct description {
 	u32 page, page_count; /* MADE, DIRECTORY: content or listing in arena pages */
 	bool listed;
 	u32 ring_in, ring_out;         /* PIPE, SOCKET: rings read from and written to */
-	u64 value, deadline, interval; /* EVENT counter; TIMER; SIGNAL mask */
+	u64 value, deadline, interval; /* EVENT counter; TIMER; SIGNAL mask; PROCESS pid */
 	u32 wall_clock;
 	u32 watches, watch_count, watch_room; /* EPOLL: block of struct watch */
 	u32 serial;   /* 0 once it is closed: after a wait, the same serial is the same description */
@@ -269,6 +270,10 @@ s64 socket_unread(const struct description *d); /* what FIONREAD tells */
 void socket_close(struct description *d);       /* it is being freed; its rings are not yet */
 void parcels_drop(u32 ring);                    /* nobody will read it any more */
 void parcels_sweep(void);                       /* releases what was dropped */
+
+/* --- process descriptors (pidfd.c) --- */
+s32 pidfd_pid(const struct description *d); /* 0: it is no such thing */
+u32 pidfd_ready(const struct description *d);
 
 /* --- readiness (poll.c, event.c) --- */
 u32 description_ready(const struct description *d); /* POLL* bits */

@@ -6,12 +6,12 @@
  * child of a vfork is a task in its parent's memory, as vfork promises (posix_spawn reports errors through it), and
  * becomes a native process of its own when it calls exec.
  */
-#include "internal.h"
+#include "files.h"
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
 #define NAMESPACE_FLAGS                                                                                              \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
-	 CLONE_PTRACE | CLONE_PIDFD)
+	 CLONE_PTRACE)
 
 /* As many as RLIMIT_NPROC lets a user have: all of a box are one user's. */
 static bool too_many(void)
@@ -212,10 +212,8 @@ void vfork_leave(const int fds[2])
 
 static s64 clone_any(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls)
 {
-	if (flags & NAMESPACE_FLAGS & ~CLONE_PIDFD)
+	if (flags & NAMESPACE_FLAGS)
 		return refuse("clone(namespaces)", EPERM);
-	if (flags & CLONE_PIDFD)
-		return refuse("clone(CLONE_PIDFD)", EINVAL);
 	if ((flags & THREAD_FLAGS) == THREAD_FLAGS)
 		return thread_start(flags, stack, parent_tid, child_tid, tls, task_self()->process);
 	runs_part(); /* a template is one process */
@@ -226,9 +224,29 @@ static s64 clone_any(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tl
 	return process_start(flags, stack, parent_tid, child_tid, tls);
 }
 
+/* With a descriptor of the child, which only its parent has. */
+static s64 clone_described(u64 flags, u64 stack, u64 parent_tid, u64 child_tid, u64 tls, u64 descriptor_at)
+{
+	s32 fd = -1;
+	if (!(flags & CLONE_PIDFD))
+		return clone_any(flags, stack, parent_tid, child_tid, tls);
+	if ((flags & (CLONE_THREAD | CLONE_DETACHED)) || ((flags & CLONE_PARENT_SETTID) && parent_tid == descriptor_at))
+		return -EINVAL;
+	if (!descriptor_room())
+		return -EMFILE;
+	if (GUEST_PUT(descriptor_at, fd))
+		return -EFAULT;
+	s64 child = clone_any(flags, stack, parent_tid, child_tid, tls);
+	if (child <= 0)
+		return child;
+	fd = (s32)pidfd_make((s32)child, 0);
+	(void)GUEST_PUT(descriptor_at, fd);
+	return child;
+}
+
 s64 call_clone(const u64 *a)
 {
-	return clone_any(a[0], a[1], a[2], a[3], a[4]);
+	return clone_described((u32)a[0], a[1], a[2], a[3], a[4], a[2]);
 }
 
 s64 call_clone3(const u64 *a)
@@ -240,7 +258,7 @@ s64 call_clone3(const u64 *a)
 	if (guest_read(arguments, a[0], min_u64(a[1], sizeof arguments)))
 		return -EFAULT;
 	u64 stack = arguments[5] ? arguments[5] + arguments[6] : 0;
-	return clone_any(arguments[0], stack, arguments[3], arguments[2], arguments[7]);
+	return clone_described(arguments[0], stack, arguments[3], arguments[2], arguments[7], arguments[1]);
 }
 
 s64 call_fork(const u64 *a)

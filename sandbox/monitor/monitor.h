@@ -415,6 +415,10 @@ void files_exit(struct process *process);                      /* close all */
 bool files_hold_output(const struct process *process);         /* has the run's stdout or stderr open */
 bool rights_hold_output(void);                                 /* they are on their way to somebody */
 
+s64 pidfd_make(s32 pid, u32 flags); /* a new descriptor that is a process */
+/* Which process a descriptor is: its pid, or -EBADF; and whether it is to be waited for. */
+s64 pidfd_to_wait_for(u64 fd, bool *nonblocking);
+
 /* What mmap needs to know of a descriptor. */
 struct mapping {
 	int native_fd; /* to pass to mmap; -1: the arena's pages below */

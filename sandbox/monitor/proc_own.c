@@ -77,12 +77,14 @@ static void descriptor_target(u32 index, char target[ZVM_PATH_MAX])
 		format(target, ZVM_PATH_MAX, "pipe:[%lu]", d->inode);
 	else if (d->kind == KIND_SOCKET)
 		format(target, ZVM_PATH_MAX, "socket:[%lu]", d->inode);
-	else if (d->kind == KIND_EVENT || d->kind == KIND_TIMER || d->kind == KIND_SIGNAL || d->kind == KIND_EPOLL)
+	else if (d->kind == KIND_EVENT || d->kind == KIND_TIMER || d->kind == KIND_SIGNAL || d->kind == KIND_EPOLL ||
+	         d->kind == KIND_PROCESS)
 		format(target, ZVM_PATH_MAX, "anon_inode:[%s]",
-		       d->kind == KIND_EVENT    ? "eventfd"
-		       : d->kind == KIND_TIMER  ? "timerfd"
-		       : d->kind == KIND_SIGNAL ? "signalfd"
-		                                : "eventpoll");
+		       d->kind == KIND_EVENT     ? "eventfd"
+		       : d->kind == KIND_TIMER   ? "timerfd"
+		       : d->kind == KIND_SIGNAL  ? "signalfd"
+		       : d->kind == KIND_PROCESS ? "pidfd"
+		                                 : "eventpoll");
 	else if (d->path != NO_INDEX)
 		format(target, ZVM_PATH_MAX, "%s", string_at(d->path));
 	else if (description_path(index, target))
@@ -214,6 +216,10 @@ static void descriptor_text(const struct process *p, const char *name, struct te
 		return;
 	const struct description *d = description_at(index);
 	text_add(out, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t1\nino:\t%lu\n", d->offset, d->flags, d->inode);
+	if (d->kind != KIND_PROCESS)
+		return;
+	s32 pid = process_find((s64)d->value) ? (s32)d->value : -1;
+	text_add(out, "Pid:\t%d\nNSpid:\t%d\n", pid, pid);
 }
 
 static void limits_text(const struct process *p, struct text *out)

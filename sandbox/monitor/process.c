@@ -192,6 +192,7 @@ static NORETURN void process_end(int status, const char *message)
 		memory_forget(p);
 	files_exit(p);
 	p->zombie = 1;
+	wake(channel_poll(), UINT32_MAX); /* for its descriptors */
 	p->exit_status = status;
 	p->end_sequence = ++arena->sequence;
 	if (index == 0) {

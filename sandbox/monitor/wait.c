@@ -13,7 +13,7 @@
 #define STATUS_STOPPED(number) (((number) << 8) | 0x7f)
 #define STATUS_CONTINUED 0xffff
 
-enum { BY_ALL = 0, BY_PID = 1, BY_GROUP = 2 };
+enum { BY_ALL = 0, BY_PID = 1, BY_GROUP = 2, BY_DESCRIPTOR = 3 };
 
 /* Which children: pid > 0 that one; 0 the own group; -1 any; < -1 the group -pid. */
 static bool wanted(const struct process *child, s64 pid)
@@ -117,12 +117,18 @@ static void fill_news(struct siginfo *info, const struct process *child, s32 sta
 }
 
 /* Whom waitid waits for, as wait4 would be told. */
-static s64 get_whom(u64 by, s32 id, s64 *pid)
+static s64 get_whom(u64 by, s32 id, s64 *pid, bool *nonblocking)
 {
+	*nonblocking = false;
 	switch (by) {
 	case BY_ALL: *pid = -1; return 0;
 	case BY_PID: *pid = id; return id > 0 ? 0 : -EINVAL;
 	case BY_GROUP: *pid = -(s64)id; return id >= 0 ? 0 : -EINVAL;
+	case BY_DESCRIPTOR:
+		if (id < 0)
+			return -EINVAL;
+		*pid = pidfd_to_wait_for((u32)id, nonblocking);
+		return *pid < 0 ? *pid : 0;
 	default: return -EINVAL;
 	}
 }
@@ -130,18 +136,21 @@ static s64 get_whom(u64 by, s32 id, s64 *pid)
 s64 call_waitid(const u64 *a)
 {
 	s64 error, pid;
+	bool nonblocking;
 	u32 what = (u32)a[3];
 	u64 usage[18] = {0};
 	struct siginfo info;
 	if (what & ~(WAIT_NOHANG | WAIT_NOWAIT | WAIT_EXITED | WAIT_STOPPED | WAIT_CONTINUED | WAIT_KINDS) ||
 	    !(what & (WAIT_EXITED | WAIT_STOPPED | WAIT_CONTINUED)))
 		return -EINVAL;
-	error = get_whom((u32)a[0], (s32)a[1], &pid);
+	error = get_whom((u32)a[0], (s32)a[1], &pid, &nonblocking);
 	if (error)
 		return error;
-	struct process *child = wait_for(pid, what, &error);
+	struct process *child = wait_for(pid, what | (nonblocking ? WAIT_NOHANG : 0), &error);
 	if (error)
 		return error;
+	if (!child && nonblocking && !(what & WAIT_NOHANG))
+		return -EAGAIN;
 	memset(&info, 0, sizeof info);
 	if (child)
 		fill_news(&info, child, take_news(child, what & WAIT_NOWAIT));

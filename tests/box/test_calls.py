@@ -16,7 +16,7 @@ from boxed import BOX_LIKE, BUILD, SCRATCH, Result, add_test, main, run_boxed, s
 from harness import Mount
 
 TOP = Path(__file__).resolve().parents[2]
-PROGRAMS = ["calls_file", "calls_private", "calls_memory", "calls_wait", "calls_time", "calls_signal", "calls_identity", "calls_proc", "calls_exec", "calls_socket", "calls_stop", "calls_bad_pointers"]
+PROGRAMS = ["calls_file", "calls_private", "calls_memory", "calls_wait", "calls_time", "calls_signal", "calls_identity", "calls_proc", "calls_exec", "calls_socket", "calls_stop", "calls_pidfd", "calls_bad_pointers"]
 NOBODY = 65534
 CHECK = re.compile(r"^(?:not )?ok (.*)$", re.M)
 ROW = re.compile(r'^CALL\((\d+), (\w+), (\w+), (\w+), "(.+)"\)$', re.M)

@@ -134,6 +134,22 @@ if __name__ == "__main__": main()
     ("jobs that are stopped and go on", BASH + "sleep 3 & kill -STOP $!; sleep 0.1; ps -o stat= -p $! | cut -c1; kill -CONT $!; wait $!; echo $?; set -m; sleep 5 & kill -TSTP %1; sleep 0.2; jobs -s | sed 's/  */ /g'; kill %1; kill -CONT %1; wait %1 2>/dev/null; echo $?; sh -c 'kill -STOP $$; exit 4'; echo $?; jobs -s | sed 's/  */ /g'; fg %1 >/dev/null; echo $?; trap 'echo child' CHLD; sh -c 'kill -STOP $$; exit 4' & sleep 0.2; bg %1 >/dev/null 2>&1; wait; echo end\n"),
     ("timeout and what it stops", SH + "timeout -s STOP 0.2 sh -c 'kill -CONT $PPID; exit 3' ; echo $?; timeout 5 sh -c 'kill -STOP $$ & sleep 0.2; kill -CONT $$; wait; exit 6'; echo $?; perl -MPOSIX -e 'my $p = fork; if (!$p) { kill STOP => $$; exit 7 } print waitpid($p, WUNTRACED) == $p ? \"stopped \" : \"no \", WSTOPSIG($?), qq(\\n); kill CONT => $p; waitpid $p, 0; print $? >> 8, qq(\\n)'\n"),
     ("tools that look for processes", BASH + "sleep 77 & first=$!; sleep 78 & sleep 0.2; ps -o args= -p $!; ps -o comm=,args= --ppid $$ | sort | grep ^sleep; pgrep -P $$ -f 'sleep 7' | wc -l; pkill -P $$ -f 'sleep 77'; wait $first 2>/dev/null; echo $?; tr '\\0' ' ' < /proc/$!/cmdline; cat /proc/$!/comm; A=b perl -e 'sleep 79' & sleep 0.2; tr '\\0' '\\n' < /proc/$!/environ | grep ^A; python3 -c 'import time; time.sleep(80)' & sleep 0.5; ps -o args= -p $!; readlink /proc/$!/fd/0 | cut -c1-4; pkill -P $$; wait 2>/dev/null; echo end\n"),
+    ("Python's process descriptors", PYTHON + """
+import asyncio, os, select, signal, warnings
+warnings.simplefilter("ignore")
+pids = [os.spawnlp(os.P_NOWAIT, "sh", "sh", "-c", f"sleep 0.{i}; exit {i}") for i in (3, 1, 2)]
+fds = {os.pidfd_open(p): p for p in pids}
+poll = select.epoll()
+for fd in fds: poll.register(fd, select.EPOLLIN)
+while fds:
+    for fd, _ in poll.poll(): r = os.waitid(os.P_PIDFD, fd, os.WEXITED); print(r.si_pid == fds.pop(fd), r.si_status); poll.unregister(fd); os.close(fd)
+p = os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "100"); fd = os.pidfd_open(p); signal.pidfd_send_signal(fd, signal.SIGTERM); print(os.waitid(os.P_PIDFD, fd, os.WEXITED).si_status)
+if hasattr(asyncio, "PidfdChildWatcher") and hasattr(asyncio, "set_child_watcher"): asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+async def work():
+    ps = [await asyncio.create_subprocess_shell(f"cat; exit {i}", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE) for i in range(4)]
+    print(await asyncio.gather(*(p.communicate(b"text") for p in ps)), [p.returncode for p in ps])
+asyncio.run(work())
+"""),
     ("a private script", SH + "cd $WORK; printf '#!/bin/sh\\necho script $0 $@ $#\\n' > s; chmod +x s; ./s a 'b c'; PATH=.:$PATH; s q; printf '#!./s -x y \\n' > t; chmod +x t; ./t q; printf 'echo no line $1\\n' > u; chmod +x u; ./u z; printf x > v; ./v 2>/dev/null; echo $?; printf '#!/no/such\\n' > w; chmod +x w; ./w 2>/dev/null; echo $?; printf '#!\\n' > n; chmod +x n; ./n; echo $?; : > e; chmod +x e; ./e; echo $?; ln -s s l; ./l; mkdir d; ./d 2>/dev/null; echo $?; printf '#!/usr/bin/env -S sh -e\\nfalse; echo no\\n' > f; chmod +x f; ./f; echo $?\n"),
     ("a private copy of a program", SH + "cd $WORK; cp /bin/cat c; ./c /usr/share/common-licenses/BSD | md5sum; ln c c2; ./c2 < /dev/null; echo $?; cp /bin/echo o; rm c; ./o gone; chmod -x o; ./o 2>/dev/null; echo $?; head -c 100 /bin/ls > h; chmod +x h; ./h 2>/dev/null; echo $?\n"),
     ("gcc, and what it has made", SH + "cd $WORK; cat > a.c <<'X'\n#include <stdio.h>\n#include <math.h>\nint main(int c, char **v) { printf(\"%s %d %.17g\\n\", v[0], c, sin(c)); return 3; }\nX\ngcc -O2 -o a a.c -lm && ./a x y; echo $?; gcc -static -o b a.c -lm && ./b; echo $?; gcc -c a.c -o a.o && ar rc l.a a.o && nm l.a | grep -c main; gcc -E a.c | wc -l; echo 'int x = ;' > bad.c; gcc bad.c 2>/dev/null; echo $?; md5sum a\n"),
