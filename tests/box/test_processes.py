@@ -174,7 +174,8 @@ test -e /proc/self/fd/%d; echo $?; test -e /proc/self/fd/%d; echo $?; tr "\\\\0"
     ("a chain of three hundred programs", SH + "i=${1:-0}; [ $i -lt 300 ] || { echo $i; exit; }; exec $0 $((i + 1))\n"),
 ]
 
-# Programs that not every machine has: skipped where they are missing.
+# Programs that not every machine has: skipped where they are missing. Of node, Go and Java: threads, timers, unix sockets, files, collecting
+# garbage, and compiling themselves.
 FURTHER = [
     ("node", SH + r"""cat > $WORK/x.js <<'X'
 const c = require("child_process");
@@ -183,6 +184,168 @@ const p = c.spawn("cat"); p.stdout.on("data", d => console.log("got " + d)); p.o
 c.spawn("/no/such").on("error", e => console.log(e.code));
 X
 node $WORK/x.js | sort
+"""),
+    ("node", SH + r"""cat > $WORK/x.js <<'X'
+const { Worker, isMainThread, parentPort } = require("worker_threads"), net = require("net"), http = require("http"), fs = require("fs"), c = require("child_process"), zlib = require("zlib"), crypto = require("crypto"), os = require("os");
+if (process.argv[2] == 'child') process.on('message', m => { process.send(m + 1); process.disconnect(); });
+else if (!isMainThread) { parentPort.once("message", x => { parentPort.postMessage(x * 2); }); }
+else (async () => {
+  const d = fs.mkdtempSync("/tmp/n"), path = d + "/s";
+  console.log(await Promise.all([1, 2, 3].map(i => new Promise(r => { const w = new Worker(__filename); w.once("message", r); w.postMessage(i); }))));
+  const server = net.createServer(s => s.on("data", x => s.end(x.toString().toUpperCase()))); await new Promise(r => server.listen(path, r));
+  console.log(await new Promise(r => { const s = net.connect(path, () => s.write("through a socket")); s.on("data", x => r(x.toString())); })); server.close();
+  const web = http.createServer((q, a) => a.end("page " + q.url)); await new Promise(r => web.listen(d + "/h", r));
+  console.log(await new Promise(r => http.get({ socketPath: d + "/h", path: "/x" }, a => { let t = ""; a.on("data", x => t += x); a.on("end", () => r(t)); }))); web.close();
+  console.log(c.execSync("seq 3 | tac").toString(), c.spawnSync("sh", ["-c", "exit 4"]).status);
+  const f = c.fork(__filename, ["child"]); console.log(await new Promise(r => { f.on("message", r); f.send(41); }));
+  console.log(zlib.gunzipSync(await new Promise((r, e) => zlib.gzip("x".repeat(1000), (x, y) => r(y)))).length, crypto.createHash("sha256").update("a").digest("hex").slice(0, 8));
+  console.log((await new Promise(r => crypto.pbkdf2("a", "b", 1000, 8, "sha1", (x, y) => r(y)))).toString("hex"));
+  await fs.promises.writeFile(d + "/f", "q"); console.log(await fs.promises.readFile(d + "/f", "utf8"), fs.readdirSync(d));
+  const t = setInterval(() => 0, 1); setTimeout(() => { clearInterval(t); console.log("done"); }, 20);
+})();
+X
+node $WORK/x.js
+"""),
+    ("go", SH + r"""# zvm: memory=2G timeout=300
+cd $WORK; mkdir g; cat > g/main.go <<'X'
+package main
+
+import (
+    "bufio"
+    "context"
+    "fmt"
+    "io"
+    "net"
+    "net/http"
+    "os"
+    "os/exec"
+    "os/signal"
+    "runtime"
+    "sort"
+    "strings"
+    "sync"
+    "syscall"
+    "time"
+)
+
+func main() {
+    var wg sync.WaitGroup
+    var mu sync.Mutex
+    sum := 0
+    for i := 0; i < 100; i++ {
+        wg.Add(1)
+        go func(i int) {
+            defer wg.Done()
+            b := make([]byte, 1<<16)
+            mu.Lock()
+            sum += i + len(b)
+            mu.Unlock()
+            runtime.Gosched()
+        }(i)
+    }
+    wg.Wait()
+    fmt.Println(sum)
+    runtime.GC()
+    ch := make(chan int)
+    go func() {
+        for i := 0; i < 5; i++ {
+            time.Sleep(time.Millisecond)
+            ch <- i
+        }
+        close(ch)
+    }()
+    for x := range ch {
+        fmt.Print(x, " ")
+    }
+    fmt.Println()
+    ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+    defer cancel()
+    <-ctx.Done()
+    fmt.Println(ctx.Err())
+    out, err := exec.Command("sh", "-c", "seq 3 | tac; exit 3").CombinedOutput()
+    fmt.Printf("%q %v\n", out, err)
+    d, _ := os.MkdirTemp("", "go")
+    l, err := net.Listen("unix", d+"/s")
+    if err != nil {
+        fmt.Println(err)
+    } else {
+        go func() {
+            c, _ := l.Accept()
+            io.Copy(c, c)
+            c.Close()
+        }()
+        c, err := net.Dial("unix", d+"/s")
+        if err != nil {
+            fmt.Println(err)
+        } else {
+            c.Write([]byte("over a socket"))
+            c.(*net.UnixConn).CloseWrite()
+            b, _ := io.ReadAll(c)
+            fmt.Println(string(b))
+        }
+        h, _ := net.Listen("unix", d+"/h")
+        go http.Serve(h, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page ", r.URL.Path) }))
+        client := http.Client{Transport: &http.Transport{DialContext: func(_ context.Context, _, _ string) (net.Conn, error) { return net.Dial("unix", d+"/h") }}}
+        r, err := client.Get("http://x/y")
+        if err == nil {
+            b, _ := io.ReadAll(r.Body)
+            fmt.Println(string(b))
+        }
+    }
+    s := make(chan os.Signal, 1)
+    signal.Notify(s, syscall.SIGUSR1)
+    syscall.Kill(os.Getpid(), syscall.SIGUSR1)
+    fmt.Println(<-s)
+    var lines []string
+    in := bufio.NewScanner(os.Stdin)
+    for in.Scan() {
+        lines = append(lines, in.Text())
+    }
+    sort.Strings(lines)
+    fmt.Println(strings.Join(lines[:3], ","))
+    done := make(chan bool)
+    go func() {
+        x := 0
+        for i := 0; i < 20000000; i++ {
+            x += i
+        }
+        fmt.Println(x)
+        done <- true
+    }()
+    <-done
+}
+X
+cd g; HOME=$WORK GOCACHE=$WORK/cache GO111MODULE=off GOFLAGS=-p=1 go build -o ../prog . && ../prog
+"""),
+    ("javac", SH + r"""# zvm: memory=4G timeout=300
+cd $WORK; cat > T.java <<'X'
+import java.io.*; import java.net.*; import java.nio.channels.*; import java.nio.file.*; import java.nio.*; import java.util.*; import java.util.concurrent.*; import java.util.stream.*;
+public class T {
+  public static void main(String[] a) throws Exception {
+    ExecutorService e = Executors.newFixedThreadPool(4);
+    List<Future<Integer>> fs = new ArrayList<>();
+    for (int i = 0; i < 20; i++) { int k = i; fs.add(e.submit(() -> { int s = 0; for (int j = 0; j < 200000; j++) s += j * k; return s; })); }
+    int sum = 0; for (var f : fs) sum += f.get(); System.out.println(sum); e.shutdown();
+    System.out.println(IntStream.range(0, 100000).parallel().mapToLong(x -> x * (long) x).sum());
+    byte[][] keep = new byte[50][]; for (int i = 0; i < 2000; i++) keep[i % 50] = new byte[100000]; System.gc(); System.out.println(keep[7].length);
+    Process p = new ProcessBuilder("sh", "-c", "tr a-z A-Z; exit 3").start();
+    try (var w = p.getOutputStream()) { w.write("from java\n".getBytes()); }
+    System.out.print(new String(p.getInputStream().readAllBytes())); System.out.println(p.waitFor());
+    Path t = Files.createTempFile("x", ".txt"); Files.writeString(t, "text"); System.out.println(Files.readString(t)); Files.delete(t);
+    Path sock = Files.createTempDirectory("s").resolve("sock");
+    try (ServerSocketChannel ss = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+      ss.bind(UnixDomainSocketAddress.of(sock));
+      Thread th = new Thread(() -> { try (SocketChannel c = ss.accept()) { ByteBuffer b = ByteBuffer.allocate(100); c.read(b); b.flip(); c.write(b); } catch (IOException x) { System.out.println(x); } }); th.start();
+      try (SocketChannel c = SocketChannel.open(StandardProtocolFamily.UNIX)) { c.connect(UnixDomainSocketAddress.of(sock)); c.write(ByteBuffer.wrap("unix".getBytes())); ByteBuffer b = ByteBuffer.allocate(100); c.read(b); System.out.println(new String(b.array(), 0, b.position())); }
+      th.join();
+    }
+    ScheduledExecutorService se = Executors.newScheduledThreadPool(1); System.out.println(se.schedule(() -> "scheduled", 30, TimeUnit.MILLISECONDS).get()); se.shutdown();
+    System.out.println(System.currentTimeMillis() > 0);
+    new BufferedReader(new InputStreamReader(System.in)).lines().sorted().limit(3).forEach(System.out::println);
+  }
+}
+X
+javac T.java && java -cp . T
 """),
     ("ruby", SH + """ruby -e 'puts `echo hi`; system("exit 3"); puts $?.exitstatus; IO.popen("sort", "r+") { |p| p.puts "b", "a"; p.close_write; puts p.read }; pid = fork { exit 5 }; Process.wait pid; puts $?.exitstatus; begin; exec "/no/such"; rescue => e; puts e.class; end'\n"""),
     ("php", SH + """php -r 'echo shell_exec("echo hi"); exec("seq 3", $o, $r); print_r($o); $p = proc_open("cat", [["pipe", "r"], ["pipe", "w"]], $q); fwrite($q[0], "q"); fclose($q[0]); echo stream_get_contents($q[1]), proc_close($p), "\n";'\n"""),
@@ -245,8 +408,8 @@ def always_the_same(name, text, status):
 
 for number, (what, text) in enumerate(RUNS):
     add_test(f"{what}: as it is natively", compare_with_native, f"run-{number}", text)
-for program, text in FURTHER:
-    add_test(f"{program} and what it starts: as it is natively", compare_if_there, program, f"with-{program}", text)
+for number, (program, text) in enumerate(FURTHER):
+    add_test(f"{program} and what it starts: as it is natively", compare_if_there, program, f"with-{program}-{number}", text)
 for number, (what, text) in enumerate(MANY):
     add_test(f"{what}: the same 20 times of 20", always_the_same, f"many-{number}", text, 3 if "exit 3" in text else 0)
 
