@@ -37,6 +37,7 @@ static bool left_out(long number)
 	case SYS_tgkill:
 	case SYS_rt_sigqueueinfo:
 	case SYS_rt_tgsigqueueinfo:
+	case SYS_pidfd_send_signal:
 	case SYS_fork:
 	case SYS_vfork:
 	case SYS_clone:
@@ -307,6 +308,10 @@ static void share_with_child(unsigned round)
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && argv[1][0] == '/') { /* started by a `#!` line, of which this is the file */
+		argv++;
+		argc--;
+	}
 	unsigned rounds = argc > 2 ? (unsigned)atoi(argv[2]) : 4000;
 	state = (argc > 1 ? (uint64_t)atoll(argv[1]) : 1) * 0x9e3779b97f4a7c15ull;
 	trace = argc > 3;
