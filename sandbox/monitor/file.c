@@ -147,9 +147,12 @@ static s64 close_of(struct process *p, u32 fd)
 	u32 description = p->descriptors[fd].description;
 	p->descriptors[fd].description = NO_INDEX;
 	locks_drop_process(description, p->pid);
-	if (description_at(description)->references > 1)
+	bool held = description_at(description)->references > 1;
+	if (held)
 		leave_to_others(description, task_self()->host);
 	description_release(description);
+	if (held && description_at(description)->kind == KIND_SOCKET)
+		sockets_collect();
 	return 0;
 }
 

@@ -270,6 +270,7 @@ s64 socket_unread(const struct description *d); /* what FIONREAD tells */
 void socket_close(struct description *d);       /* it is being freed; its rings are not yet */
 void parcels_drop(u32 ring);                    /* nobody will read it any more */
 void parcels_sweep(void);                       /* releases what was dropped */
+void sockets_collect(void);                     /* a socket that is on its way has been closed */
 
 /* --- process descriptors (pidfd.c) --- */
 s32 pidfd_pid(const struct description *d); /* 0: it is no such thing */

@@ -5,8 +5,6 @@
  * A file of the host's is open in some native processes only. Where it is not, who receives it opens it again by its
  * name, as which it is the same for the whole run, at the offset that it had when it was received.
  *
- * Sockets that are only on their way in each other stay until the run ends: nobody looks for such circles.
- *
  * Releasing what nobody will get may close the last end of a socket in which more is on its way, and so on: what has
  * been dropped waits in a chain until whoever released a description is done with it (parcels_sweep).
  */

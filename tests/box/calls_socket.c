@@ -680,6 +680,33 @@ static void passing_in_streams(void)
 	HOLDS("and written by it", file_is("later", "from the child"));
 	close(pair[0]), close(pair[1]), close(mine[1]), close(file);
 
+	/* Nobody has any of them, but each other. */
+	int pipes[2], other[2];
+	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, other) == 0);
+	NEED(pipe(pipes) == 0);
+	int circle[3] = {other[1], pair[0], pipes[1]}, back[1] = {pair[1]};
+	struct pollfd end_of_pipe = {pipes[0], POLLIN, 0};
+	IS("sockets in each other", pass(pair[0], "x", circle, 3) + pass(other[0], "x", back, 1), 2);
+	int kept = dup(other[1]);
+	close(pair[0]), close(pair[1]), close(other[0]), close(other[1]), close(pipes[1]);
+	IS("are there while somebody has one", poll(&end_of_pipe, 1, 50), 0);
+	IS("and can be received", (take(kept, all, 0), count_got), 1);
+	IS("with what is in them", (file = got[0], take(file, all, 0), count_got), 3);
+	IS("sent on", pass(got[1], "x", got, 3) + pass(file, "x", &file, 1), 2);
+	close(got[0]), close(got[2]), close(file), close(kept);
+	IS("they are still there", poll(&end_of_pipe, 1, 50), 0);
+	close(got[1]);
+	IS("or gone, with all that they held", poll(&end_of_pipe, 1, 5000), 1);
+	int server = listener("circle", SOCK_STREAM, 3);
+	file = caller("circle", SOCK_STREAM);
+	NEED(pipe(pipes) == 0);
+	end_of_pipe.fd = pipes[0];
+	int both[2] = {server, pipes[1]};
+	IS("a listener in who waits for it", pass(file, "x", both, 2), 1);
+	close(server), close(pipes[1]);
+	IS("is nobody's any more", poll(&end_of_pipe, 1, 5000), 1);
+	close(file);
+
 	/* Each brings the one before; the last is closed unread. */
 	int last = open(".", O_RDONLY);
 	for (int i = 0; i < 300; i++) {

@@ -478,6 +478,74 @@ print $bad + 0;
     assert (result.status, result.out) == (0, b"0"), result
 
 
+# Sockets and what is sent along, made, used and closed without sense, by two who share some of them.
+PLAY = PYTHON + """import os, random, socket, sys
+seed = int(sys.argv[1])
+def free(): return next(int(l.split()[1]) for l in open("/proc/meminfo") if l.startswith("MemFree"))
+def play():
+    random.seed(seed); have, done, failed, deep = [], 0, {}, False
+    names = ["/tmp/a", "/tmp/b", "\\0c", "\\0d", "/tmp/e/f"]
+    def some(): return random.choice(have)
+    def make(): have.append(socket.socket(socket.AF_UNIX, random.choice([1, 2, 5]) | socket.SOCK_NONBLOCK))
+    def pair(): have.extend(s for s in socket.socketpair(socket.AF_UNIX, random.choice([1, 2, 5])))
+    def take():
+        _, fds, *_ = socket.recv_fds(some(), random.choice([0, 1, 100, 5000]), 20)
+        for fd in fds:
+            try: have.append(socket.socket(fileno=fd))
+            except OSError: os.close(fd)
+    def child():
+        nonlocal deep
+        if deep: return
+        if os.fork() == 0:
+            deep = True
+            for _ in range(40): step()
+            os._exit(0)
+        os.wait()
+    acts = [make, pair, make, pair, take, take, take, child,
+            lambda: some().bind(random.choice(names)), lambda: some().listen(random.choice([0, 1, 5])), lambda: some().connect(random.choice(names)),
+            lambda: some().connect(random.choice(names)), lambda: have.append(some().accept()[0]), lambda: have.append(some().accept()[0]),
+            lambda: some().send(b"x" * random.choice([0, 1, 100, 5000, 60000, 70000])), lambda: some().recv(random.choice([0, 1, 100, 70000])),
+            lambda: some().sendto(b"y" * random.choice([1, 3000]), random.choice(names)), lambda: some().shutdown(random.choice([0, 1, 2])),
+            lambda: socket.send_fds(some(), [b"z" * random.choice([0, 1, 3000])], [some().fileno() for _ in range(random.choice([1, 2, 9]))] + [0]),
+            lambda: socket.send_fds(some(), [b"z"], [some().fileno() for _ in range(random.choice([1, 2, 9]))]),
+            lambda: have.append(some().dup()), lambda: os.unlink(random.choice(names[:2])), lambda: some().getpeername(), lambda: some().getsockname()]
+    def close(): have.pop(random.randrange(len(have))).close()
+    def step():
+        nonlocal done
+        act = random.choice(acts) if len(have) < 60 else close
+        try:
+            for s in have[-8:]: s.setblocking(False)
+            act(); done += 1
+        except (OSError, IndexError, ValueError) as e: failed[getattr(e, "errno", 0)] = failed.get(getattr(e, "errno", 0), 0) + 1
+        if random.random() < 0.35 and have: close()
+    for _ in range(1500): step()
+    print(done, sorted((str(k), v) for k, v in failed.items()), flush=True)
+free()
+for round in range(2):
+    before = free()
+    if os.fork() == 0: play(); os._exit(0)
+    os.wait()
+    for n in ("/tmp/a", "/tmp/b"):
+        try: os.unlink(n)
+        except OSError: pass
+    print("lost", before - free(), flush=True)
+"""
+
+
+def plays_with_sockets(seed):
+    write_script("scripts/play", PLAY)
+    first, second = (run_boxed(spec("play", str(seed)), b"", ("--no-cache", "--scripts", str(SCRIPTS))) for _ in range(2))
+    lines = first.out.decode().splitlines()
+    assert first.status == 0 and len(lines) == 4 and not first.err, first
+    assert all(int(lines[i].split()[0]) > 500 for i in (0, 2)), first
+    assert lines[1] == lines[3] == "lost 0", first
+    assert first == second, f"first: {first}\nsecond: {second}"
+
+
+for number in (1, 2, 3):
+    add_test(f"sockets used without sense answer twice the same, and leave no memory taken (seed {number})", plays_with_sockets, number)
+
+
 # --- what a run depends on ---
 
 
