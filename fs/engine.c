@@ -7,6 +7,11 @@
  * job.c), users taking turns (queue.h); one that waits for what another job or another process computes is parked
  * (turn.c), so that a worker is free for what can be done; tickets cost only memory.
  *
+ * Who waits is answered as soon as the outputs are stored. The record comes afterwards, in the same worker: until then
+ * the run is announced (record.c), so that this process finds it, and the action is still the job's (turn.c), so that
+ * others wait for it. When a process dies in between, the run is computed again; when an engine closes, its workers
+ * save what they have.
+ *
  * A ticket that is abandoned leaves at once. A flight without tickets goes on for two seconds, in case somebody comes
  * back; then the reaper raises its cancel descriptor, which kills the box. When the engine closes, every flight is
  * cancelled and every ticket answered.
@@ -226,6 +231,7 @@ static bool fly(struct zvm_engine *engine, struct zvm_flight *f)
 	pthread_mutex_unlock(&engine->lock);
 	answer(tickets, result);
 	zvm_result_unref(result);
+	zvm_job_settle(engine, &f->job);
 	free_flight(f);
 	zvm_store_make_spares(engine->options.store);
 	return true;
@@ -544,6 +550,7 @@ void zvm_engine_counters(struct zvm_engine *engine, struct zvm_engine_counters *
 	        .cache_hits_total = atomic_load(&c->hits),
 	        .cache_misses_total = atomic_load(&c->misses),
 	        .runs_in_flight = atomic_load(&c->in_flight),
+	        .runs_unsaved = atomic_load(&c->unsaved),
 	        .failures_total = atomic_load(&c->failures),
 	        .cancelled_total = atomic_load(&c->cancelled),
 	        .timeouts_total = atomic_load(&c->timeouts),

@@ -41,7 +41,8 @@ struct zvm_story {
 
 struct zvm_counters {
 	atomic_ulong templates, template_runs;
-	atomic_ulong box_runs, hits, misses, in_flight, failures, cancelled, timeouts, joined, system_calls, run_us;
+	atomic_ulong box_runs, hits, misses, in_flight, unsaved, failures, cancelled, timeouts, joined, system_calls,
+	        run_us;
 };
 
 /* What of a job others may look at while it goes on: running.c, which alone gives it out. */
@@ -77,12 +78,14 @@ struct zvm_job {
 	unsigned stage; /* the one that comes next, and its input */
 	struct zvm_digest input;
 	int input_fd;
-	bool second;        /* it has begun once more, see job.c */
-	int hold_fd;        /* zvm_store_hold, while there is a story */
-	uint64_t evictions; /* of the store, when it began */
+	bool second;                 /* it has begun once more, see job.c */
+	int hold_fd;                 /* zvm_store_hold, from the first object to the last record */
+	uint64_t evictions;          /* of the store, when it began */
+	struct zvm_unsaved *unsaved; /* its last run, which is not stored yet */
 	/* turn.c */
 	struct zvm_job *prev, *next; /* in engine->running or engine->parked */
 	struct zvm_digest action;
+	bool boxed;            /* one of the boxes is its own */
 	bool parked;           /* no worker has it */
 	bool outside;          /* ... as another process computes the action */
 	int64_t outside_since; /* ns; 0: it has not waited for one */
@@ -170,11 +173,13 @@ struct zvm_start {
 
 /*
  * job.c: all stages, from the input to a result. -EINPROGRESS: the job is parked, and perhaps already another worker's;
- * zvm_flight_again_locked is called when it can go on from where it was. quick: only what is stored and known without
- * reading (-EAGAIN or -ENOENT otherwise); nothing is counted unless `count`.
+ * zvm_flight_again_locked is called when it can go on from where it was. Otherwise zvm_job_settle has to follow, when
+ * the readers have been answered: it stores what was run. quick: only what is stored and known without reading (-EAGAIN
+ * or -ENOENT otherwise); nothing is counted unless `count`.
  */
 int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start,
                     struct zvm_result **ret);
+void zvm_job_settle(struct zvm_engine *engine, struct zvm_job *job);
 void zvm_job_drop(struct zvm_job *job); /* what one that comes to no result has kept */
 int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret);
 
@@ -184,6 +189,8 @@ int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bo
  */
 int zvm_turn_take(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_digest *action, uint32_t longest_ms);
 void zvm_turn_give(struct zvm_engine *engine, struct zvm_job *job);
+/* Its box already: the action is still the job's. */
+void zvm_turn_give_box(struct zvm_engine *engine, struct zvm_job *job);
 /* With engine->lock held. Queues the job again if it is parked. */
 void zvm_turn_resume_locked(struct zvm_engine *engine, struct zvm_job *job);
 /* ... all that waited for other processes and need not any more; when to look again (ns), 0: none is left. */

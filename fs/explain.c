@@ -15,14 +15,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <zvm/cleanup.h>
 #include <zvm/inputs.h>
+#include "claim.h"
 #include "content.h"
 #include "record_file.h"
 #include "store_internal.h"
 
 #define RUNS_MAX 64
+#define SAVING_MS 500
 
 struct zvm_explainer {
 	struct zvm_store *store;
@@ -32,6 +35,7 @@ struct zvm_explainer {
 	struct zvm_scripts *scripts;
 	struct zvm_inputs *inputs;
 	struct zvm_table *names;
+	int claims;
 };
 
 int zvm_explainer_open(struct zvm_store *store, const struct zvm_facts *facts, struct zvm_explainer **ret)
@@ -43,6 +47,7 @@ int zvm_explainer_open(struct zvm_store *store, const struct zvm_facts *facts, s
 	e->facts = facts;
 	e->options = (struct zvm_engine_options){.limits = facts->limits, .any_exit = facts->any_exit};
 	zvm_default_limits(&e->options.limits);
+	e->claims = zvm_claims_open(zvm_store_directory(store));
 	int r = zvm_blobs_open(store, &e->blobs);
 	r = r ? r : zvm_scripts_open((const char *const *)facts->scripts, e->blobs, &e->scripts);
 	r = r ? r : zvm_names_open(store, &e->names);
@@ -63,6 +68,7 @@ void zvm_explainer_close(struct zvm_explainer *e)
 	zvm_table_close(e->names);
 	zvm_scripts_close(e->scripts);
 	zvm_blobs_close(e->blobs);
+	zvm_close_pointer(&e->claims);
 	free(e);
 }
 
@@ -312,6 +318,15 @@ static int explain_absence(struct zvm_explainer *e, const struct zvm_spec *spec,
 
 /* --- stages --- */
 
+/* Who has the claim may have answered his reader and be about to save the run (engine.c): to that reader it is there.
+ */
+static void let_be_saved(const struct zvm_explainer *e, const struct zvm_digest *address)
+{
+	static const struct timespec millisecond = {.tv_nsec = 1000000};
+	for (int i = 0; i < SAVING_MS && !zvm_claim_is_free(e->claims, address); i++)
+		nanosleep(&millisecond, NULL);
+}
+
 /* *ret: the run that holds, NULL if none does. */
 static int explain_action(struct zvm_explainer *e, const struct zvm_spec *spec, unsigned number, const char *input,
                           const struct zvm_action *action, const struct zvm_stage_files *files,
@@ -324,6 +339,7 @@ static int explain_action(struct zvm_explainer *e, const struct zvm_spec *spec, 
 		return r;
 	zvm_memory_hash(bytes.data, bytes.size, &stage->address);
 	stage->has_action = true;
+	let_be_saved(e, &stage->address);
 	r = list_runs(e->store, &stage->address, &runs);
 	r = r ? r : check_runs(e, action, files->script->view, &runs, stage, ret);
 	zvm_close_pointer(&runs.directory);

@@ -118,20 +118,86 @@ static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *
 	return zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
 }
 
+/* --- remembering --- */
+
+/* A run that this process knows of and the store does not: its own record and action, with what that points to. */
+struct zvm_unsaved {
+	struct zvm_record *record;
+	struct zvm_stage_action stage;
+	struct zvm_script *script;
+	struct zvm_digest address;
+	unsigned number; /* of the stage */
+};
+
+/* From here on it is found; zvm_job_settle stores it. Takes the action over. */
+static int put_off(struct work *w, struct zvm_record *record)
+{
+	struct zvm_unsaved *u = malloc(sizeof *u);
+	int r = u ? zvm_record_announce(w->engine->records, &w->stage.action, record) : -ENOMEM;
+	if (r) {
+		free(u);
+		return r;
+	}
+	__atomic_add_fetch(&record->references, 1, __ATOMIC_RELAXED);
+	*u = (struct zvm_unsaved){.record = record,
+	                          .script = zvm_script_ref(w->story->script),
+	                          .address = w->address,
+	                          .number = w->number};
+	zvm_stage_action_move(&w->stage, &u->stage);
+	w->job->unsaved = u;
+	atomic_fetch_add(&w->engine->counters.unsaved, 1);
+	return 0;
+}
+
+static void free_unsaved(struct zvm_unsaved *u)
+{
+	zvm_record_free(u->record);
+	zvm_stage_action_free(&u->stage);
+	zvm_script_unref(u->script);
+	free(u);
+}
+
+static void log_unsaved(const struct zvm_action *action, int error)
+{
+	syslog(LOG_WARNING, "a run of %s is not remembered: %s", action->script, strerror(-error));
+}
+
 /* A run in the store, and under which name it was wanted. */
-static int remember(const struct work *w, const struct zvm_record *record)
+static int save(struct zvm_engine *engine, const struct zvm_target *target, const struct zvm_unsaved *u)
 {
 	struct zvm_name name;
-	const struct zvm_engine_options *options = &w->engine->options;
-	int r = zvm_record_save(w->engine->records, &w->stage.action, record);
+	const struct zvm_engine_options *options = &engine->options;
+	int r = zvm_record_save(engine->records, &u->stage.action, u->record);
 	if (r == 0 && options->inputs &&
-	    zvm_name_of(options->inputs, options->scripts, w->target->spec, w->number, w->target->input_name, &name) ==
-	            0)
-		zvm_names_note(w->engine->names, &name, &w->address, &w->stage.action);
+	    zvm_name_of(options->inputs, options->scripts, target->spec, u->number, target->input_name, &name) == 0)
+		zvm_names_note(engine->names, &name, &u->address, &u->stage.action);
 	return r;
 }
 
-/* Exit or signal: both outputs become objects, then the record. */
+/* A store that takes no record has still given its bytes: the reader has got them, the next one computes again. */
+static void save_now(struct zvm_engine *engine, struct zvm_job *job)
+{
+	struct zvm_unsaved *u = job->unsaved;
+	zvm_turn_give_box(engine, job);
+	int r = save(engine, &job->target, u);
+	if (r)
+		log_unsaved(&u->stage.action, r);
+	zvm_turn_give(engine, job);
+	atomic_fetch_sub(&engine->counters.unsaved, 1);
+	job->unsaved = NULL;
+	free_unsaved(u);
+}
+
+void zvm_job_settle(struct zvm_engine *engine, struct zvm_job *job)
+{
+	if (job->unsaved)
+		save_now(engine, job);
+	zvm_job_drop(job);
+}
+
+/* --- what came of it --- */
+
+/* Exit or signal: both outputs become objects. The record can wait. */
 static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, int *err_fd)
 {
 	struct zvm_record *record;
@@ -149,13 +215,12 @@ static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, i
 	record->computed_at = (int64_t)time(NULL);
 	if (record->failed)
 		atomic_fetch_add(&w->engine->counters.failures, 1);
-	if (!w->engine->options.no_cache && !o->real_time)
-		r = remember(w, record);
 	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
-	/* A store that takes no record has still given its bytes: the reader gets them, the next one computes again. */
 	w->story->record = record;
+	if (!w->engine->options.no_cache && !o->real_time)
+		r = put_off(w, record);
 	if (r)
-		syslog(LOG_WARNING, "a run of %s is not remembered: %s", w->stage.action.script, strerror(-r));
+		log_unsaved(&w->stage.action, r);
 	return 0;
 }
 
@@ -272,7 +337,8 @@ static int find_or_run(struct work *w)
 	r = look_up(w); /* who had it before us may have stored it since */
 	if (r == -ENOENT)
 		r = compute(w);
-	zvm_turn_give(w->engine, w->job);
+	if (!w->job->unsaved)
+		zvm_turn_give(w->engine, w->job);
 	return r;
 }
 
@@ -386,6 +452,8 @@ static int compute_stages(struct zvm_engine *engine, struct zvm_job *job, const 
 		job->outside_since = 0;
 		if (done->error || job->stage == job->story->stage_count)
 			break;
+		if (job->unsaved) /* the next stage takes a turn of its own */
+			save_now(engine, job);
 		r = next_input(engine, done->record, &job->input, &job->input_fd);
 	}
 	return r;
@@ -474,7 +542,6 @@ int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct
 		r = finish(engine, &job->target, job->story, ret);
 		job->story = NULL;
 	}
-	zvm_job_drop(job);
 	return as_told(r);
 }
 

@@ -7,12 +7,18 @@
  *
  * Found records are kept decoded in memory, for as long as their directory has not changed, so that another process's
  * new runs are seen. What is found damaged is unlinked and is a miss.
+ *
+ * Making a record's files takes longer than a small run does, and nobody has to wait for them. So a run may be
+ * announced before it is saved: this process's lookups find it from then on, by the same rules as one on file. They
+ * look at what is announced first and at the files second, and a run stays announced until it has its name: between the
+ * two it is never missed.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/time.h>
 #include <time.h>
+#include <utlist.h>
 #include <zvm/cleanup.h>
 #include <zvm/record.h>
 #include "accord.h"
@@ -36,6 +42,7 @@ struct variant {
 
 struct cached {
 	UT_hash_handle hh;
+	struct cached *next; /* among the announced, which are one run each and have no number */
 	struct zvm_digest address;
 	struct zvm_file_identity directory;
 	struct variant variants[VARIANTS_MAX]; /* newest first */
@@ -53,8 +60,8 @@ struct zvm_records {
 	struct zvm_store *store;
 	struct zvm_blobs *blobs;
 	struct zvm_checks *checks;
-	pthread_mutex_t lock; /* around cache and cached_bytes */
-	struct cached *cache;
+	pthread_mutex_t lock; /* around cache, cached_bytes and announced */
+	struct cached *cache, *announced;
 	size_t cached_bytes;
 };
 
@@ -95,6 +102,8 @@ void zvm_records_close(struct zvm_records *records)
 		HASH_DEL(records->cache, c);
 		free_cached(c);
 	}
+	LL_FOREACH_SAFE(records->announced, c, next)
+	free_cached(c);
 	zvm_checks_close(records->checks);
 	pthread_mutex_destroy(&records->lock);
 	free(records);
@@ -404,6 +413,15 @@ struct wanted {
 	struct zvm_standing **standing;
 };
 
+static void tell_of_use(struct zvm_records *records, const struct address *address, const struct zvm_view *view,
+                        struct cached *c, const struct variant *variant, const struct wanted *wanted)
+{
+	struct run_name name = name_run(address, variant->number);
+	note_use(records, &name, &c->used);
+	if (wanted->standing)
+		*wanted->standing = new_standing(records, view, variant, &name);
+}
+
 static int choose(struct zvm_records *records, const struct address *address, const struct zvm_view *view,
                   struct cached *c, const struct wanted *wanted)
 {
@@ -416,10 +434,8 @@ static int choose(struct zvm_records *records, const struct address *address, co
 			return r;
 		if (!r || !open_outputs(records, record, wanted->outputs))
 			continue;
-		struct run_name name = name_run(address, c->variants[i].number);
-		note_use(records, &name, &c->used);
-		if (wanted->standing)
-			*wanted->standing = new_standing(records, view, &c->variants[i], &name);
+		if (c->variants[i].number)
+			tell_of_use(records, address, view, c, &c->variants[i], wanted);
 		__atomic_add_fetch(&record->references, 1, __ATOMIC_RELAXED);
 		*wanted->record = record;
 		return 0;
@@ -434,25 +450,53 @@ static bool is_miss(int error)
 	return error && error != -ENOMEM && error != -EMFILE && error != -ENFILE;
 }
 
+static int find_announced(struct zvm_records *records, const struct address *address, const struct zvm_view *view,
+                          const struct wanted *wanted)
+{
+	struct cached *c;
+	pthread_mutex_lock(&records->lock);
+	LL_FOREACH(records->announced, c)
+	{
+		if (same_action(c, address))
+			break;
+	}
+	if (c)
+		c->references++;
+	pthread_mutex_unlock(&records->lock);
+	if (!c)
+		return -ENOENT;
+	int r = choose(records, address, view, c, wanted);
+	release(records, c);
+	return r;
+}
+
+static int find_on_file(struct zvm_records *records, const struct address *address, const struct zvm_view *view,
+                        const struct wanted *wanted)
+{
+	struct cached *c = NULL;
+	int r = 0;
+	bool again = true;
+	for (bool fresh = false; again; fresh = true) {
+		r = load(records, address, fresh, &c);
+		if (r)
+			return is_miss(r) ? -ENOENT : r;
+		r = choose(records, address, view, c, wanted);
+		/* What is cached and holds is right. What is missing there may have come within the directory's clock's
+		 * tick: then look at the files. */
+		again = r == -ENOENT && !fresh && !c->settled;
+		release(records, c);
+	}
+	return r;
+}
+
 static int find(struct zvm_records *records, const struct zvm_action *action, const struct zvm_view *view,
                 const struct wanted *wanted)
 {
 	struct address address;
-	struct cached *c = NULL;
 	int r = find_address(action, &address);
-	bool again = true;
-	for (bool fresh = false; r == 0 && again; fresh = true) {
-		r = load(records, &address, fresh, &c);
-		if (r) {
-			r = is_miss(r) ? -ENOENT : r;
-			break;
-		}
-		r = choose(records, &address, view, c, wanted);
-		/* What is cached and holds is right. What is missing there may have come within the directory's clock's
-		 * tick: then look at the files. */
-		again = r == -ENOENT && !fresh && !c->settled;
-		r = again ? 0 : r;
-		release(records, c);
+	if (r == 0) {
+		r = find_announced(records, &address, view, wanted);
+		r = r == -ENOENT ? find_on_file(records, &address, view, wanted) : r;
 	}
 	zvm_bytes_free(&address.action);
 	return r;
@@ -562,11 +606,54 @@ static int save(struct zvm_records *records, const struct address *address, cons
 	return r;
 }
 
+int zvm_record_announce(struct zvm_records *records, const struct zvm_action *action, struct zvm_record *record)
+{
+	struct address address = {0};
+	struct cached *c = calloc(1, sizeof *c);
+	int r = c ? find_address(action, &address) : -ENOMEM;
+	if (r) {
+		zvm_bytes_free(&address.action);
+		free(c);
+		return r;
+	}
+	c->address = address.digest;
+	c->action_size = address.action.size;
+	c->action = address.action.data;
+	__atomic_add_fetch(&record->references, 1, __ATOMIC_RELAXED);
+	c->variants[c->count++].record = record;
+	pthread_mutex_lock(&records->lock);
+	LL_PREPEND(records->announced, c);
+	pthread_mutex_unlock(&records->lock);
+	return 0;
+}
+
+/* From now on it is on file, or was never there. */
+static void withdraw(struct zvm_records *records, const struct zvm_record *record)
+{
+	struct cached *c;
+	bool last = false;
+	pthread_mutex_lock(&records->lock);
+	LL_FOREACH(records->announced, c)
+	{
+		if (c->variants[0].record == record)
+			break;
+	}
+	if (c) {
+		LL_DELETE(records->announced, c);
+		c->dropped = true;
+		last = !c->references;
+	}
+	pthread_mutex_unlock(&records->lock);
+	if (last)
+		free_cached(c);
+}
+
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record)
 {
 	struct address address;
 	int r = find_address(action, &address);
 	r = r ? r : save(records, &address, action, record);
 	zvm_bytes_free(&address.action);
+	withdraw(records, record);
 	return r;
 }

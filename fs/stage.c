@@ -89,6 +89,13 @@ void zvm_stage_action_free(struct zvm_stage_action *stage)
 	stage->environment = NULL;
 }
 
+void zvm_stage_action_move(struct zvm_stage_action *from, struct zvm_stage_action *to)
+{
+	*to = *from;
+	to->action.ok_statuses = to->ok_statuses;
+	from->environment = NULL;
+}
+
 void zvm_default_limits(struct zvm_limits *limits)
 {
 	if (!limits->memory_bytes)

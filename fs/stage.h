@@ -25,6 +25,8 @@ struct zvm_stage_action {
 int zvm_stage_action(const struct zvm_engine_options *options, const struct zvm_script *script,
                      const struct zvm_stage *stage, const struct zvm_digest *input, struct zvm_stage_action *ret);
 void zvm_stage_action_free(struct zvm_stage_action *stage);
+/* `from` is as freed afterwards. */
+void zvm_stage_action_move(struct zvm_stage_action *from, struct zvm_stage_action *to);
 
 /* ZVM_DEFAULT_* for those that are 0. */
 void zvm_default_limits(struct zvm_limits *limits);

@@ -20,6 +20,7 @@ int zvm_engine_stats_text(struct zvm_engine *engine, char **ret, size_t *ret_siz
 	        {"zvm_cache_hits_total", "counter", "Stages answered by a stored run.", c.cache_hits_total},
 	        {"zvm_cache_misses_total", "counter", "Stages that had to be computed.", c.cache_misses_total},
 	        {"zvm_runs_in_flight", "gauge", "Boxes running now.", c.runs_in_flight},
+	        {"zvm_runs_unsaved", "gauge", "Runs known to readers and not stored yet.", c.runs_unsaved},
 	        {"zvm_failures_total", "counter", "Runs that failed by exit status or signal.", c.failures_total},
 	        {"zvm_cancelled_total", "counter", "Runs killed because nobody waited any more.", c.cancelled_total},
 	        {"zvm_timeouts_total", "counter", "Runs ended by the time limit.", c.timeouts_total},

@@ -15,7 +15,8 @@
  * it, since the one before may have finished in between. Then one run is all there is, whoever asks.
  *
  * A turn includes a box. For that a worker does wait, here: the boxes of this process end by themselves, and a job
- * with a claim must not wait for one, or other processes would wait with it although they may have a box to spare.
+ * with a claim must not wait for one, or other processes would wait with it although they may have a box to spare. It
+ * may give the box back before the turn: what has run is saved without one.
  *
  * Locks: all of this is under engine->lock; the claim itself is a system call made without it.
  */
@@ -102,15 +103,24 @@ int64_t zvm_turn_look_locked(struct zvm_engine *engine)
 static void begin_locked(struct zvm_engine *engine, struct zvm_job *job)
 {
 	DL_APPEND(engine->running, job);
+	job->boxed = true;
 	engine->boxes++;
+}
+
+static void give_box_locked(struct zvm_engine *engine, struct zvm_job *job)
+{
+	if (!job->boxed)
+		return;
+	job->boxed = false;
+	engine->boxes--;
+	pthread_cond_signal(&engine->box_free);
 }
 
 static void end_locked(struct zvm_engine *engine, struct zvm_job *job)
 {
 	struct zvm_job *other, *next;
 	DL_DELETE(engine->running, job);
-	engine->boxes--;
-	pthread_cond_signal(&engine->box_free);
+	give_box_locked(engine, job);
 	DL_FOREACH_SAFE(engine->parked, other, next)
 	{
 		if (!other->outside && same_address(&other->action, &job->action))
@@ -159,6 +169,13 @@ int zvm_turn_take(struct zvm_engine *engine, struct zvm_job *job, const struct z
 	r = park_locked(engine, job, true);
 	pthread_mutex_unlock(&engine->lock);
 	return r;
+}
+
+void zvm_turn_give_box(struct zvm_engine *engine, struct zvm_job *job)
+{
+	pthread_mutex_lock(&engine->lock);
+	give_box_locked(engine, job);
+	pthread_mutex_unlock(&engine->lock);
 }
 
 void zvm_turn_give(struct zvm_engine *engine, struct zvm_job *job)

@@ -10,7 +10,7 @@ import time
 import traceback
 from pathlib import Path
 
-from processes import stat_of
+from processes import stat_of, wait_until
 
 ZVM = os.environ.get("ZVM", str(Path(__file__).resolve().parent.parent / "build" / "zvm"))
 TESTS = []
@@ -154,3 +154,7 @@ class Mount:
 
     def runs(self):
         return self.stats()["zvm_box_runs_total"]
+
+    def settle(self):
+        """Readers are answered before their run is saved: for who looks into the store."""
+        wait_until(lambda: self.stats()["zvm_runs_unsaved"] == 0, "a run is never saved")

@@ -144,7 +144,7 @@ void zvm_engine_on_start(struct zvm_engine *engine, void (*started)(void *contex
 bool zvm_engine_abandon(struct zvm_engine *engine, struct zvm_ticket *ticket);
 
 struct zvm_engine_counters {
-	uint64_t box_runs_total, cache_hits_total, cache_misses_total, runs_in_flight;
+	uint64_t box_runs_total, cache_hits_total, cache_misses_total, runs_in_flight, runs_unsaved;
 	uint64_t failures_total, cancelled_total, timeouts_total, joined_total, system_calls_total,
 	        run_microseconds_total, templates_total, template_runs_total;
 };

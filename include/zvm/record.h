@@ -10,7 +10,7 @@
  *
  *   struct zvm_record *record;
  *   int r = zvm_record_find(records, &action, view, &record, &outputs);   // 0, or -ENOENT: run it
- *   r = zvm_record_save(records, &action, &fresh);
+ *   r = zvm_record_save(records, &action, fresh);
  *   zvm_record_free(record);
  *
  * Checksummed, written to tmp/ and renamed, only after the objects it names. A damaged one is a miss, set aside and
@@ -113,6 +113,11 @@ bool zvm_standing_holds(struct zvm_standing *standing);
 /* As each find does: whoever collects garbage knows that the run was used. */
 void zvm_standing_note_use(struct zvm_standing *standing);
 void zvm_standing_free(struct zvm_standing *standing);
+/*
+ * From 0 on this process finds the record as if it was saved, until zvm_record_save is called with it, which has to
+ * follow, and has stored it by its return if it can be. Takes a reference. -ENOMEM only.
+ */
+int zvm_record_announce(struct zvm_records *records, const struct zvm_action *action, struct zvm_record *record);
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record);
 void zvm_record_free(struct zvm_record *record);
 

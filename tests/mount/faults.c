@@ -1,6 +1,6 @@
 /*
- * Faults below the store, for tests: preloaded into zvm, it lets calls on files of one directory fail, fall short, or
- * be the last thing that the process does.
+ * Faults below the store, for tests: preloaded into zvm, it lets calls on files of one directory fail, fall short, take
+ * long, or be the last thing that the process does.
  *
  *     LD_PRELOAD=faults.so ZVM_FAULTS=/path/of/control ZVM_FAULTS_BELOW=/path/of/store zvm mount ...
  *
@@ -43,7 +43,9 @@ enum operation {
 
 enum place { OBJECTS = 1, RECORDS = 2, TABLES = 4, TEMPORARY = 8, ELSEWHERE = 16 };
 
-enum action { NOTHING, FAIL, SHORT, KILL_BEFORE, KILL_AFTER };
+enum action { NOTHING, FAIL, SHORT, KILL_BEFORE, KILL_AFTER, STALL };
+
+#define STALL_MOST_S 20
 
 struct control {
 	uint32_t action, operations, places;
@@ -110,6 +112,16 @@ static void die(void)
 	kill(getpid(), SIGKILL);
 }
 
+/* Until the test has changed its mind. */
+static void stall(void)
+{
+	for (int ms = 0; ms < STALL_MOST_S * 1000; ms++) {
+		if (__atomic_load_n(&control->action, __ATOMIC_ACQUIRE) != STALL)
+			return;
+		usleep(1000);
+	}
+}
+
 /* The action that this call meets, or NOTHING. */
 static enum action meets(enum operation operation, int directory, const char *name)
 {
@@ -126,6 +138,8 @@ static enum action meets(enum operation operation, int directory, const char *na
 		__atomic_fetch_add(&control->met, 1, __ATOMIC_RELAXED);
 	if (action == KILL_BEFORE)
 		die();
+	if (action == STALL)
+		stall();
 	errno = saved;
 	return action;
 }

@@ -42,6 +42,7 @@ class World(Mount):
 
 
 def explain(m, name):
+    m.settle()
     result = zvm("explain", "--json", m.path(name))
     assert result.returncode in (0, 1), result
     told = json.loads(result.stdout)[0]
@@ -66,6 +67,7 @@ def hit_and_never():
             assert reasons(explain(m, "run/look.py/x"))[0]["kind"] == "never"
             assert m.runs() == 0 and snapshot(m.store) == before
             m.read("run/look.py/x")
+            m.settle()
             before = snapshot(m.store)
             for tree in ("run", "err", "info", "stream"):
                 told = explain(m, f"{tree}/look.py/x")
@@ -159,6 +161,7 @@ def the_mounts_own_limits():
     """limits and exit statuses that the mount was given are told from those that a script declares"""
     with World() as m:
         m.read("run/wc/x")
+        m.settle()
         m.unmount()
         m.options = ["-o", "timeout=9,exit=any"]
         m.mount()

@@ -25,6 +25,7 @@ def what_it_says():
     with Mount() as m:
         m.put("x")
         assert m.read("run/cat/x") == b"hello\n"
+        m.settle()
         sound = fsck(m.store)
         assert sound.returncode == 0 and sound.stdout.count(b"\n") == 1 and b" 0 problems\n" in sound.stdout, sound
         assert fsck(m.store, "-q").stdout == b"" == sound.stderr
@@ -55,6 +56,7 @@ def what_it_refuses():
     with Mount() as m:
         m.put("x")
         m.read("run/cat/x")
+        m.settle()
         m.unmount()
 
         def assert_refused(words, store=m.store):

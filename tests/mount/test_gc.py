@@ -225,6 +225,7 @@ def the_command():
         m.script("small.awk", SMALL)
         m.put("a", b"a\n")
         assert m.read("run/small.awk/a") == small("a")
+        m.settle()
         before = sorted(map(str, m.store.rglob("*")))
         assert "would remove 1 results" in gc(m.store, "--max-size", "0", "--dry-run")
         assert sorted(map(str, m.store.rglob("*"))) == before

@@ -91,6 +91,7 @@ def attributes_afterwards():
         assert os.getxattr(path, "user.zvm.state") == b"computed" and os.getxattr(path, "user.zvm.exit") == b"0"
         assert sorted(os.listxattr(path)) == ["user.zvm.digest", "user.zvm.exit", "user.zvm.state"]
         assert m.read(f"cas/{digest}") == data_of(5000)
+        m.settle()
         m.unmount()
         m.mount()
         again = os.stat(path)

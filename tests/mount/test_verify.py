@@ -49,6 +49,7 @@ class World(Mount):
         for spec in specs or SPECS:
             for name in ("x", "empty"):
                 self.error(f"run/{spec}/{name}")
+        self.settle()
 
     def verify(self, *arguments, **options):
         return zvm("verify", "--store", str(self.store), *arguments, **options)
@@ -57,6 +58,7 @@ class World(Mount):
         return sorted(str(path) for room in ("objects", "records") for path in (self.store / room).rglob("*"))
 
     def record(self, name):
+        self.settle()
         told = json.loads(zvm("explain", "--json", self.path(name)).stdout)[0]["stages"][0]
         return self.store / "records" / told["action"][:2] / told["action"] / str(told["run"])
 

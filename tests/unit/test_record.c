@@ -89,23 +89,40 @@ static struct zvm_dependency seen(enum zvm_ask_kind kind, const char *path)
 	return d;
 }
 
-/* Stores a run that wrote `out` and saw these paths, up to NULL; a path that begins with '?' was only looked up. */
-static void save(const struct zvm_action *a, const char *out, uint64_t nonce, ...)
+static struct zvm_record *new_run(const char *out, uint64_t nonce, va_list paths)
 {
 	struct zvm_record *r = calloc(1, sizeof *r);
 	const char *path;
-	va_list paths;
 	*r = (struct zvm_record){.end = ZVM_END_EXIT, .nonce = nonce, .references = 1};
 	r->out.size = strlen(out);
 	assert_int_equal(zvm_store_put(store, out, r->out.size, &r->out.digest), 0);
 	r->dependencies = calloc(8, sizeof *r->dependencies);
-	va_start(paths, nonce);
 	while ((path = va_arg(paths, const char *)))
 		r->dependencies[r->dependency_count++] =
 		        seen(*path == '?' ? ZVM_ASK_LOOKUP : ZVM_ASK_OPEN, path + (*path == '?'));
+	return r;
+}
+
+/* Stores a run that wrote `out` and saw these paths, up to NULL; a path that begins with '?' was only looked up. */
+static void save(const struct zvm_action *a, const char *out, uint64_t nonce, ...)
+{
+	va_list paths;
+	va_start(paths, nonce);
+	struct zvm_record *r = new_run(out, nonce, paths);
 	va_end(paths);
 	assert_int_equal(zvm_record_save(records, a, r), 0);
 	zvm_record_free(r);
+}
+
+/* The same, but it is only announced. */
+static struct zvm_record *announce(const struct zvm_action *a, const char *out, uint64_t nonce, ...)
+{
+	va_list paths;
+	va_start(paths, nonce);
+	struct zvm_record *r = new_run(out, nonce, paths);
+	va_end(paths);
+	assert_int_equal(zvm_record_announce(records, a, r), 0);
+	return r;
 }
 
 /* The nonce of the run that is found, 0 if none is. What it wrote is there. */
@@ -192,6 +209,71 @@ static void a_run_whose_output_is_lost_or_damaged_is_not_found(void **state)
 	assert_int_equal(find(&a, "output"), 0);
 	save(&a, "output", 2, NULL);
 	assert_int_equal(find(&a, "output"), 2);
+}
+
+/* --- before it is saved --- */
+
+static void what_is_announced_is_found_before_it_is_on_file_and_afterwards(void **state)
+{
+	struct zvm_action a = action("/script/a"), b = action("/script/b");
+	struct zvm_records *ours = records, *others;
+	(void)state;
+	save(&a, "output", 1, NULL);
+	struct zvm_record *r = announce(&a, "other output", 2, NULL);
+	assert_int_equal(find(&a, "other output"), 2);
+	assert_int_equal(find(&b, ""), 0);
+	assert_int_equal(count_names(directory_of(&a)), 1);
+	assert_int_equal(zvm_records_open(store, blobs, &others), 0);
+	records = others;
+	assert_int_equal(find(&a, "output"), 1);
+	records = ours;
+	assert_int_equal(zvm_record_save(records, &a, r), 0);
+	zvm_record_free(r);
+	assert_int_equal(count_names(directory_of(&a)), 2);
+	assert_int_equal(find(&a, "other output"), 2);
+	records = others;
+	assert_int_equal(find(&a, "other output"), 2);
+	records = ours;
+	zvm_records_close(others);
+}
+
+static void what_is_announced_holds_by_the_same_rules(void **state)
+{
+	struct zvm_action a = action("/script/a");
+	char text[ZVM_DIGEST_TEXT];
+	(void)state;
+	put_text(in_scratch("scripts/f"), "one");
+	struct zvm_record *r = announce(&a, "output", 1, "/script/f", "?/script/none", NULL);
+	assert_int_equal(find(&a, "output"), 1);
+	put_text(in_scratch("scripts/f"), "two");
+	assert_int_equal(find(&a, ""), 0);
+	put_text(in_scratch("scripts/f"), "one");
+	assert_int_equal(find(&a, "output"), 1);
+	put_text(in_scratch("scripts/none"), "");
+	assert_int_equal(find(&a, ""), 0);
+	assert_int_equal(unlink(in_scratch("scripts/none")), 0);
+	zvm_digest_format(&r->out.digest, text);
+	assert_int_equal(unlink(in_scratch("store/objects/%.2s/%s", text, text)), 0);
+	assert_int_equal(find(&a, ""), 0);
+	assert_int_equal(zvm_record_save(records, &a, r), -ESTALE);
+	zvm_record_free(r);
+}
+
+static void what_was_announced_and_cannot_be_saved_is_not_there(void **state)
+{
+	struct zvm_action a = action("/script/a");
+	char path[4096];
+	(void)state;
+	save(&a, "output", 1, NULL);
+	snprintf(path, sizeof path, "%s/1", directory_of(&a));
+	assert_int_equal(unlink(path), 0);
+	struct zvm_record *r = announce(&a, "output", 2, NULL);
+	assert_int_equal(rmdir(directory_of(&a)), 0);
+	put_text(directory_of(&a), "in the way");
+	assert_int_equal(find(&a, "output"), 2);
+	assert_true(zvm_record_save(records, &a, r) < 0);
+	assert_int_equal(find(&a, ""), 0);
+	zvm_record_free(r);
 }
 
 /* --- dependencies --- */
@@ -646,6 +728,9 @@ int main(void)
 	        WITH_RECORDS(variants_are_bounded),
 	        WITH_RECORDS(an_output_that_is_empty_needs_no_object),
 	        WITH_RECORDS(a_run_whose_output_is_lost_or_damaged_is_not_found),
+	        WITH_RECORDS(what_is_announced_is_found_before_it_is_on_file_and_afterwards),
+	        WITH_RECORDS(what_is_announced_holds_by_the_same_rules),
+	        WITH_RECORDS(what_was_announced_and_cannot_be_saved_is_not_there),
 	        WITH_RECORDS(a_changed_file_ends_it_and_the_same_bytes_again_bring_it_back),
 	        WITH_RECORDS(a_touched_or_copied_file_does_not_end_it),
 	        WITH_RECORDS(changed_permissions_end_it),
