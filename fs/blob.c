@@ -13,6 +13,7 @@
 #include <zvm/cleanup.h>
 #include "content.h"
 #include "derived.h"
+#include "pending.h"
 #include "store_internal.h"
 #include "table.h"
 #include "watch.h"
@@ -110,9 +111,10 @@ static int as_trouble(int r)
 }
 
 static int snapshot(struct zvm_blobs *blobs, int fd, const struct stat *before, struct zvm_digest *ret,
-                    uint64_t *ret_size)
+                    uint64_t *ret_size, struct zvm_pending **ret_pending)
 {
-	int r = zvm_store_put_file(blobs->store, fd, ret, ret_size);
+	int r = ret_pending ? zvm_pending_put_file(blobs->store, fd, ret, ret_size, ret_pending)
+	                    : zvm_store_put_file(blobs->store, fd, ret, ret_size);
 	if (r == 0)
 		learn_unchanged(blobs, fd, before, ret, *ret_size);
 	return r;
@@ -184,7 +186,8 @@ static int look_at_file(struct zvm_blobs *blobs, int fd, const struct stat *st, 
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd)
+static int find_blob(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd,
+                     struct zvm_pending **ret_pending)
 {
 	struct stat st;
 	uint64_t size = 0;
@@ -208,13 +211,26 @@ int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, ui
 	}
 	int r = -ENOENT;
 	for (unsigned tries = 0; r == -ENOENT && tries < STORE_TRIES; tries++) {
-		r = snapshot(blobs, fd, &st, ret, &size);
+		r = snapshot(blobs, fd, &st, ret, &size, ret_pending);
 		if (r)
 			break;
 		*ret_size = size;
 		r = ret_fd ? zvm_store_object(blobs->store, ret, ret_fd, NULL) : 0;
 	}
 	return as_trouble(r);
+}
+
+int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd)
+{
+	return find_blob(blobs, fd, ret, ret_size, ret_fd, NULL);
+}
+
+int zvm_blob_of_input(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, int *ret_fd,
+                      struct zvm_pending **ret_pending)
+{
+	uint64_t size;
+	*ret_pending = NULL;
+	return find_blob(blobs, fd, ret, &size, ret_fd, ret_pending);
 }
 
 bool zvm_blob_stored(struct zvm_blobs *blobs, const struct zvm_digest *digest)

@@ -3,6 +3,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #define XXH_STATIC_LINKING_ONLY /* the streaming state on the stack */
 #include <xxhash.h>
@@ -184,4 +185,29 @@ int zvm_content_copy(int from, int to, uint64_t size)
 			break; /* not across these filesystems, or the end: reading tells them apart */
 	}
 	return copy_by_hand(from, to, (uint64_t)at_from, size);
+}
+
+static int copy_small(int from, int to, uint64_t *size, const struct zvm_secret *secret, struct zvm_digest *ret)
+{
+	char data[SMALL];
+	long n = zvm_read_at(from, data, (size_t)*size, 0);
+	if (n < 0)
+		return (int)n;
+	*size = (uint64_t)n;
+	zvm_memory_identify(data, (size_t)n, secret, ret);
+	return zvm_write_all(to, data, (size_t)n);
+}
+
+int zvm_content_snapshot(int from, int to, uint64_t *size, const struct zvm_secret *secret, struct zvm_digest *ret)
+{
+	struct stat st;
+	if (*size <= SMALL)
+		return copy_small(from, to, size, secret, ret);
+	int r = zvm_content_copy(from, to, *size);
+	if (r == 0 && fstat(to, &st) < 0)
+		r = -errno;
+	if (r)
+		return r;
+	*size = (uint64_t)st.st_size;
+	return zvm_content_identify(to, *size, secret, ret);
 }

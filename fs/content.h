@@ -28,6 +28,12 @@ int zvm_content_equals_memory(int fd, const void *data, size_t size);
  * bytes, or fewer if the file has become shorter. */
 int zvm_content_copy(int from, int to, uint64_t size);
 
+/*
+ * A copy and what it is, in one pass where it is small. *size: how much of it is wanted, and then, how much it is: what
+ * zvm_content_copy says.
+ */
+int zvm_content_snapshot(int from, int to, uint64_t *size, const struct zvm_secret *secret, struct zvm_digest *ret);
+
 int zvm_write_all(int fd, const void *data, size_t size);
 /* The number of bytes read: less than `size` only at the end of the file; or -errno. */
 long zvm_read_at(int fd, void *data, size_t size, uint64_t offset);

@@ -7,10 +7,10 @@
  * job.c), users taking turns (queue.h); one that waits for what another job or another process computes is parked
  * (turn.c), so that a worker is free for what can be done; tickets cost only memory.
  *
- * Who waits is answered as soon as the outputs are stored. The record comes afterwards, in the same worker: until then
- * the run is announced (record.c), so that this process finds it, and the action is still the job's (turn.c), so that
- * others wait for it. When a process dies in between, the run is computed again; when an engine closes, its workers
- * save what they have.
+ * Who waits is answered as soon as the outputs are hashed. They get their names (pending.c), and the run its record,
+ * afterwards, in the same worker: until then it is announced (record.c), so that this process finds it, and the action
+ * is still the job's (turn.c), so that others wait for it. When a process dies in between, the run is computed again;
+ * when an engine closes, its workers save what they have.
  *
  * A ticket that is abandoned leaves at once. A flight without tickets goes on for two seconds, in case somebody comes
  * back; then the reaper raises its cancel descriptor, which kills the box. When the engine closes, every flight is
@@ -66,19 +66,20 @@ static int build_key(struct zvm_engine *engine, const struct zvm_target *target,
 	return key->error;
 }
 
-static void free_flight(struct zvm_flight *f)
+static void free_flight(struct zvm_engine *engine, struct zvm_flight *f)
 {
 	zvm_spec_free(f->spec);
 	free(f->input_name);
 	free(f->key);
-	zvm_job_drop(&f->job);
+	zvm_job_drop(engine, &f->job);
 	zvm_close_pointer(&f->job.target.input_fd);
 	zvm_close_pointer(&f->job.cancel_fd);
 	zvm_close_pointer(&f->growing_fd);
 	free(f);
 }
 
-static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, struct zvm_flight **ret)
+static int new_flight(struct zvm_engine *engine, const struct zvm_target *target, struct zvm_bytes *key,
+                      struct zvm_flight **ret)
 {
 	struct zvm_flight *f = calloc(1, sizeof *f);
 	if (!f)
@@ -93,7 +94,7 @@ static int new_flight(const struct zvm_target *target, struct zvm_bytes *key, st
 	if (r == 0 && !f->input_name)
 		r = -ENOMEM;
 	if (r) {
-		free_flight(f);
+		free_flight(engine, f);
 		return r;
 	}
 	f->job.target.spec = f->spec;
@@ -232,7 +233,7 @@ static bool fly(struct zvm_engine *engine, struct zvm_flight *f)
 	answer(tickets, result);
 	zvm_result_unref(result);
 	zvm_job_settle(engine, &f->job);
-	free_flight(f);
+	free_flight(engine, f);
 	zvm_store_make_spares(engine->options.store);
 	return true;
 }
@@ -362,8 +363,8 @@ static int join_flight(struct zvm_engine *engine, const struct zvm_target *targe
 		r = -ESHUTDOWN;
 	else if (f)
 		atomic_fetch_add(&engine->counters.joined, 1);
-	else if ((r = new_flight(target, &key, &fresh)) == 0 && (r = enqueue(engine, f = fresh, target->uid)))
-		free_flight(fresh);
+	else if ((r = new_flight(engine, target, &key, &fresh)) == 0 && (r = enqueue(engine, f = fresh, target->uid)))
+		free_flight(engine, fresh);
 	if (r == 0) {
 		ticket->flight = f;
 		ticket->uid = target->uid;

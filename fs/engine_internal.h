@@ -78,10 +78,11 @@ struct zvm_job {
 	unsigned stage; /* the one that comes next, and its input */
 	struct zvm_digest input;
 	int input_fd;
-	bool second;                 /* it has begun once more, see job.c */
-	int hold_fd;                 /* zvm_store_hold, from the first object to the last record */
-	uint64_t evictions;          /* of the store, when it began */
-	struct zvm_unsaved *unsaved; /* its last run, which is not stored yet */
+	struct zvm_pending *new_input; /* of the first stage, without a name so far */
+	bool second;                   /* it has begun once more, see job.c */
+	int hold_fd;                   /* zvm_store_hold, from the first object to the last record */
+	uint64_t evictions;            /* of the store, when it began */
+	struct zvm_unsaved *unsaved;   /* its last run, which is not stored yet */
 	/* turn.c */
 	struct zvm_job *prev, *next; /* in engine->running or engine->parked */
 	struct zvm_digest action;
@@ -180,7 +181,7 @@ struct zvm_start {
 int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start,
                     struct zvm_result **ret);
 void zvm_job_settle(struct zvm_engine *engine, struct zvm_job *job);
-void zvm_job_drop(struct zvm_job *job); /* what one that comes to no result has kept */
+void zvm_job_drop(struct zvm_engine *engine, struct zvm_job *job); /* what one that comes to no result has kept */
 int zvm_job_quick(struct zvm_engine *engine, const struct zvm_target *target, bool count, struct zvm_result **ret);
 
 /*

@@ -17,6 +17,7 @@
 #include "content.h"
 #include "engine_internal.h"
 #include "maker.h"
+#include "pending.h"
 #include "stage.h"
 #include "store_internal.h"
 #include "warrant.h"
@@ -105,8 +106,11 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 	}
 }
 
-/* Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. */
-static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *ret)
+/*
+ * Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. `pending`:
+ * what is not stored yet; NULL: all is to be.
+ */
+static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *ret, struct zvm_pending **pending)
 {
 	struct stat st;
 	if (fstat(*fd, &st) == 0 && st.st_size == 0) {
@@ -115,7 +119,8 @@ static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *
 		zvm_store_recycle(engine->options.store, fd);
 		return 0;
 	}
-	return zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
+	return pending ? zvm_pending_commit(engine->options.store, fd, &ret->digest, &ret->size, pending)
+	               : zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
 }
 
 /* --- remembering --- */
@@ -123,34 +128,34 @@ static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *
 /* A run that this process knows of and the store does not: its own record and action, with what that points to. */
 struct zvm_unsaved {
 	struct zvm_record *record;
+	struct zvm_pending *out, *err;
 	struct zvm_stage_action stage;
 	struct zvm_script *script;
 	struct zvm_digest address;
 	unsigned number; /* of the stage */
 };
 
-/* From here on it is found; zvm_job_settle stores it. Takes the action over. */
-static int put_off(struct work *w, struct zvm_record *record)
+/* From here on it is found; zvm_job_settle stores it. Takes the action over, and `u` if that is 0. */
+static int put_off(struct work *w, struct zvm_record *record, struct zvm_unsaved *u)
 {
-	struct zvm_unsaved *u = malloc(sizeof *u);
-	int r = u ? zvm_record_announce(w->engine->records, &w->stage.action, record) : -ENOMEM;
-	if (r) {
-		free(u);
+	int r = zvm_record_announce(w->engine->records, &w->stage.action, record);
+	if (r)
 		return r;
-	}
 	__atomic_add_fetch(&record->references, 1, __ATOMIC_RELAXED);
-	*u = (struct zvm_unsaved){.record = record,
-	                          .script = zvm_script_ref(w->story->script),
-	                          .address = w->address,
-	                          .number = w->number};
+	u->record = record;
+	u->script = zvm_script_ref(w->story->script);
+	u->address = w->address;
+	u->number = w->number;
 	zvm_stage_action_move(&w->stage, &u->stage);
 	w->job->unsaved = u;
 	atomic_fetch_add(&w->engine->counters.unsaved, 1);
 	return 0;
 }
 
-static void free_unsaved(struct zvm_unsaved *u)
+static void free_unsaved(struct zvm_engine *engine, struct zvm_unsaved *u)
 {
+	zvm_pending_drop(engine->options.store, &u->out);
+	zvm_pending_drop(engine->options.store, &u->err);
 	zvm_record_free(u->record);
 	zvm_stage_action_free(&u->stage);
 	zvm_script_unref(u->script);
@@ -162,12 +167,27 @@ static void log_unsaved(const struct zvm_action *action, int error)
 	syslog(LOG_WARNING, "a run of %s is not remembered: %s", action->script, strerror(-error));
 }
 
+/* What a record names, before it. */
+static int place_objects(struct zvm_engine *engine, struct zvm_job *job, struct zvm_unsaved *u)
+{
+	struct zvm_store *store = engine->options.store;
+	int r = zvm_pending_place(store, &job->new_input);
+	r = r ? r : zvm_pending_place(store, &u->out);
+	return r ? r : zvm_pending_place(store, &u->err);
+}
+
 /* A run in the store, and under which name it was wanted. */
-static int save(struct zvm_engine *engine, const struct zvm_target *target, const struct zvm_unsaved *u)
+static int save(struct zvm_engine *engine, struct zvm_job *job, struct zvm_unsaved *u)
 {
 	struct zvm_name name;
+	const struct zvm_target *target = &job->target;
 	const struct zvm_engine_options *options = &engine->options;
-	int r = zvm_record_save(engine->records, &u->stage.action, u->record);
+	int r = place_objects(engine, job, u);
+	if (r) {
+		zvm_record_withdraw(engine->records, u->record);
+		return r;
+	}
+	r = zvm_record_save(engine->records, &u->stage.action, u->record);
 	if (r == 0 && options->inputs &&
 	    zvm_name_of(options->inputs, options->scripts, target->spec, u->number, target->input_name, &name) == 0)
 		zvm_names_note(engine->names, &name, &u->address, &u->stage.action);
@@ -179,48 +199,75 @@ static void save_now(struct zvm_engine *engine, struct zvm_job *job)
 {
 	struct zvm_unsaved *u = job->unsaved;
 	zvm_turn_give_box(engine, job);
-	int r = save(engine, &job->target, u);
+	int r = save(engine, job, u);
 	if (r)
 		log_unsaved(&u->stage.action, r);
 	zvm_turn_give(engine, job);
 	atomic_fetch_sub(&engine->counters.unsaved, 1);
 	job->unsaved = NULL;
-	free_unsaved(u);
+	free_unsaved(engine, u);
 }
 
 void zvm_job_settle(struct zvm_engine *engine, struct zvm_job *job)
 {
 	if (job->unsaved)
 		save_now(engine, job);
-	zvm_job_drop(job);
+	/* Who verifies what was found needs it. */
+	(void)zvm_pending_place(engine->options.store, &job->new_input);
+	zvm_job_drop(engine, job);
 }
 
 /* --- what came of it --- */
 
-/* Exit or signal: both outputs become objects. The record can wait. */
-static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, int *err_fd)
+/* The last stage's readers wait for its bytes, and not for where they are kept. */
+static bool can_wait(const struct work *w, const struct zvm_box_outcome *o)
 {
-	struct zvm_record *record;
-	int r = zvm_record_of_outcome(o, &record);
-	if (r)
-		return r;
-	r = commit_output(w->engine, out_fd, &record->out);
-	r = r ? r : commit_output(w->engine, err_fd, &record->err);
-	if (r) {
-		zvm_record_free(record);
-		return r;
-	}
+	return !w->engine->options.no_cache && !o->real_time && w->number + 1 == w->target->spec->stage_count;
+}
+
+static int commit_outputs(const struct work *w, const struct zvm_box_outcome *o, int *out_fd, int *err_fd,
+                          struct zvm_record *record, struct zvm_unsaved *u)
+{
+	bool later = can_wait(w, o);
+	int r = commit_output(w->engine, out_fd, &record->out, later ? &u->out : NULL);
+	return r ? r : commit_output(w->engine, err_fd, &record->err, later ? &u->err : NULL);
+}
+
+static void conclude(struct work *w, const struct zvm_box_outcome *o, struct zvm_record *record)
+{
 	record->failed = o->end == ZVM_END_SIGNAL || !status_ok(w, o->exit_status);
 	record->nonce = w->target->nonce;
 	record->computed_at = (int64_t)time(NULL);
 	if (record->failed)
 		atomic_fetch_add(&w->engine->counters.failures, 1);
-	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
 	w->story->record = record;
-	if (!w->engine->options.no_cache && !o->real_time)
-		r = put_off(w, record);
+}
+
+/* Exit or signal: both outputs become objects. The record can wait. */
+static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, int *err_fd)
+{
+	struct zvm_record *record;
+	struct zvm_unsaved *u = calloc(1, sizeof *u);
+	int r = u ? zvm_record_of_outcome(o, &record) : -ENOMEM;
+	if (r) {
+		free(u);
+		return r;
+	}
+	r = commit_outputs(w, o, out_fd, err_fd, record, u);
+	if (r) {
+		zvm_record_free(record);
+		free_unsaved(w->engine, u);
+		return r;
+	}
+	conclude(w, o, record);
+	w->story->outputs = (struct zvm_outputs){zvm_steal_fd(out_fd), zvm_steal_fd(err_fd)};
+	bool remembered = !w->engine->options.no_cache && !o->real_time;
+	if (remembered)
+		r = put_off(w, record, u);
 	if (r)
 		log_unsaved(&w->stage.action, r);
+	if (r || !remembered)
+		free_unsaved(w->engine, u);
 	return 0;
 }
 
@@ -404,7 +451,6 @@ static int next_input(struct zvm_engine *engine, const struct zvm_record *record
 
 static int begin(struct zvm_engine *engine, struct zvm_job *job)
 {
-	uint64_t size;
 	struct zvm_story *story = zvm_story_new(job->target.spec, job->target.input_name);
 	if (!story)
 		return -ENOMEM;
@@ -414,7 +460,7 @@ static int begin(struct zvm_engine *engine, struct zvm_job *job)
 	job->evictions = zvm_store_evictions(engine->options.store);
 	/* Without a hold (no descriptor is free) it may only have to begin again. */
 	(void)zvm_store_hold(engine->options.store, &job->hold_fd);
-	return zvm_blob_of_file(engine->blobs, job->target.input_fd, &job->input, &size, &job->input_fd);
+	return zvm_blob_of_input(engine->blobs, job->target.input_fd, &job->input, &job->input_fd, &job->new_input);
 }
 
 /* A stage that was parked begins anew: its script may have changed, its input cannot. */
@@ -441,9 +487,20 @@ static int compute_stage(struct zvm_engine *engine, struct zvm_job *job, const s
 	return r;
 }
 
+/* Who was parked has waited for what another computes of this input; it has its name by now, or its content has
+ * another's number. */
+static int resume(struct zvm_engine *engine, struct zvm_job *job)
+{
+	int r = zvm_pending_place(engine->options.store, &job->new_input);
+	if (r != -ESTALE)
+		return r;
+	zvm_job_drop(engine, job);
+	return begin(engine, job);
+}
+
 static int compute_stages(struct zvm_engine *engine, struct zvm_job *job, const struct zvm_start *start)
 {
-	int r = job->story ? 0 : begin(engine, job);
+	int r = job->story ? resume(engine, job) : begin(engine, job);
 	while (r == 0) {
 		r = compute_stage(engine, job, start);
 		if (r)
@@ -470,8 +527,9 @@ static int finish(struct zvm_engine *engine, const struct zvm_target *target, st
 	return r;
 }
 
-void zvm_job_drop(struct zvm_job *job)
+void zvm_job_drop(struct zvm_engine *engine, struct zvm_job *job)
 {
+	zvm_pending_drop(engine->options.store, &job->new_input);
 	zvm_story_free(job->story);
 	zvm_close_pointer(&job->input_fd);
 	zvm_close_pointer(&job->hold_fd);
@@ -517,7 +575,7 @@ static int as_told(int r)
  */
 static int begin_again(struct zvm_engine *engine, struct zvm_job *job)
 {
-	zvm_job_drop(job);
+	zvm_job_drop(engine, job);
 	job->second = true;
 	job->stage = 0;
 	job->outside_since = 0;
@@ -531,7 +589,7 @@ int zvm_job_compute(struct zvm_engine *engine, struct zvm_job *job, const struct
 {
 	int r = compute_stages(engine, job, job->second ? NULL : start);
 	for (unsigned tries = 0; tries < TRIES && has_lost_an_object(engine, job, r); tries++) {
-		zvm_job_drop(job);
+		zvm_job_drop(engine, job);
 		r = compute_stages(engine, job, NULL);
 	}
 	if (r != -EINPROGRESS && !job->second && is_worth_a_try(r, job->story))

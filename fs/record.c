@@ -628,7 +628,7 @@ int zvm_record_announce(struct zvm_records *records, const struct zvm_action *ac
 }
 
 /* From now on it is on file, or was never there. */
-static void withdraw(struct zvm_records *records, const struct zvm_record *record)
+void zvm_record_withdraw(struct zvm_records *records, const struct zvm_record *record)
 {
 	struct cached *c;
 	bool last = false;
@@ -654,6 +654,6 @@ int zvm_record_save(struct zvm_records *records, const struct zvm_action *action
 	int r = find_address(action, &address);
 	r = r ? r : save(records, &address, action, record);
 	zvm_bytes_free(&address.action);
-	withdraw(records, record);
+	zvm_record_withdraw(records, record);
 	return r;
 }

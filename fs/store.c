@@ -7,6 +7,8 @@
  * chose them. A number that has become free below a twin is not given away again; one that nothing tells was ever given
  * may be, and then the print (secret.h) shows that the new content is not what was meant.
  *
+ * What a run reads and writes gets its name when nobody waits for it any more (pending.c), which changes none of that.
+ *
  * What a crash can do: a name may survive a power loss whose bytes did not. We do not sync (a cold result would cost a
  * disk flush); instead an object is checked against its name when this process first uses it, unless it wrote it
  * itself. One that fails is condemned: moved to tmp/ for a person to look at, counted, and -ENOENT to the caller, who
@@ -28,6 +30,7 @@
 #include <zvm/cleanup.h>
 #include "accord.h"
 #include "content.h"
+#include "pending.h"
 #include "temporary.h"
 
 #define VERSION_TEXT "zvm store 1\n"
@@ -347,7 +350,7 @@ static int make_shelf(const struct zvm_store *store, const struct object_name *n
 
 /* --- which objects have proved to be what their name says --- */
 
-static void now_verified(struct zvm_store *store, const struct stat *st, uint32_t print)
+void zvm_store_now_verified(struct zvm_store *store, const struct stat *st, uint32_t print)
 {
 	struct zvm_file_identity id = zvm_file_identity(st);
 	struct zvm_verified *v;
@@ -468,7 +471,7 @@ void zvm_store_recycle(struct zvm_store *store, int *fd)
 	struct stat st;
 	int fresh = -1;
 	/* Opened anew: offset, flags and locks of the old description may be a guest's doing. */
-	if (*fd >= 0 && fstat(*fd, &st) == 0 && st.st_nlink == 0 && ftruncate(*fd, 0) == 0) {
+	if (*fd >= 0 && fstat(*fd, &st) == 0 && st.st_nlink == 0 && (!st.st_size || ftruncate(*fd, 0) == 0)) {
 		snprintf(path, sizeof path, "/proc/self/fd/%d", *fd);
 		fresh = open(path, O_RDWR | O_CLOEXEC);
 	}
@@ -500,7 +503,7 @@ static int link_into_place(struct zvm_store *store, int *fd, const struct object
 
 /* Is what has this name already the same? 1 yes, and *fd becomes it; 0 no: a twin; -ENOENT: it was damaged and is out
  * of the way now. */
-static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, const struct zvm_digest *digest)
+static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, bool ours, const struct zvm_digest *digest)
 {
 	struct stat st;
 	zvm_autofd int existing = -1;
@@ -510,8 +513,11 @@ static int compare_existing(struct zvm_store *store, int *fd, uint64_t size, con
 	uint32_t print = 0;
 	int equal = (uint64_t)st.st_size == size ? zvm_content_equal(existing, *fd, size) : 0;
 	if (equal == 1) {
-		now_verified(store, &st, digest->print);
-		zvm_store_recycle(store, fd);
+		zvm_store_now_verified(store, &st, digest->print);
+		if (ours)
+			zvm_store_recycle(store, fd);
+		else
+			zvm_close_pointer(fd);
 		*fd = zvm_steal_fd(&existing);
 		return 1;
 	}
@@ -543,7 +549,7 @@ static void count_written(struct zvm_store *store, int fd, uint64_t size)
 		zvm_store_add_usage(store, (int64_t)st.st_blocks * 512);
 }
 
-static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct zvm_digest *digest)
+static int place_object(struct zvm_store *store, int *fd, uint64_t size, bool ours, struct zvm_digest *digest)
 {
 	unsigned condemned = 0;
 	for (digest->twin = 0; digest->twin < TWINS_MAX;) {
@@ -559,7 +565,7 @@ static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct 
 		}
 		if (r != -EEXIST)
 			return r;
-		r = compare_existing(store, fd, size, digest);
+		r = compare_existing(store, fd, size, ours, digest);
 		if (r == 1) {
 			atomic_fetch_add(&store->counters.objects_shared, 1);
 			return 0;
@@ -574,23 +580,27 @@ static int place_object(struct zvm_store *store, int *fd, uint64_t size, struct 
 	return -EMLINK;
 }
 
+int zvm_store_place(struct zvm_store *store, int *fd, uint64_t size, bool ours, struct zvm_digest *digest)
+{
+	struct stat st;
+	int r = fchmod(*fd, 0400) < 0 ? -errno : place_object(store, fd, size, ours, digest);
+	if (r == -ENOSPC)
+		zvm_store_is_full(store);
+	if (r == 0 && fstat(*fd, &st) == 0)
+		zvm_store_now_verified(store, &st, digest->print);
+	return r;
+}
+
 int zvm_store_commit(struct zvm_store *store, int *fd, struct zvm_digest *ret, uint64_t *ret_size)
 {
 	struct stat st;
 	if (fstat(*fd, &st) < 0)
 		return -errno;
 	uint64_t size = (uint64_t)st.st_size;
-	int r = zvm_content_identify(*fd, size, zvm_store_secret(store), ret);
-	if (r == 0 && fchmod(*fd, 0400) < 0)
-		r = -errno;
-	r = r ? r : place_object(store, fd, size, ret);
-	if (r == -ENOSPC)
-		zvm_store_is_full(store);
-	if (r == 0 && fstat(*fd, &st) == 0)
-		now_verified(store, &st, ret->print);
 	if (ret_size)
 		*ret_size = size;
-	return r;
+	int r = zvm_content_identify(*fd, size, zvm_store_secret(store), ret);
+	return r ? r : zvm_store_place(store, fd, size, true, ret);
 }
 
 int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct zvm_digest *ret)
@@ -603,7 +613,7 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 	fd = openat(store->objects, name.text, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd >= 0 && fstat(fd, &st) == 0 && (size_t)st.st_size == size &&
 	    zvm_content_equals_memory(fd, data, size) == 1) {
-		now_verified(store, &st, ret->print);
+		zvm_store_now_verified(store, &st, ret->print);
 		return 0;
 	}
 	zvm_close_pointer(&fd);
@@ -612,17 +622,31 @@ int zvm_store_put(struct zvm_store *store, const void *data, size_t size, struct
 	return r ? r : zvm_store_commit(store, &fd, ret, NULL);
 }
 
-int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
+int zvm_store_snapshot(struct zvm_store *store, int fd, int *ret_copy, struct zvm_digest *ret, uint64_t *ret_size)
 {
 	struct stat st;
 	zvm_autofd int copy = -1;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	int r = zvm_store_begin(store, &copy);
-	r = r ? r : zvm_content_copy(fd, copy, (uint64_t)st.st_size);
+	*ret_size = (uint64_t)st.st_size;
+	r = r ? r : zvm_content_snapshot(fd, copy, ret_size, zvm_store_secret(store), ret);
 	if (r == -ENOSPC)
 		zvm_store_is_full(store);
-	return r ? r : zvm_store_commit(store, &copy, ret, ret_size);
+	if (r == 0)
+		*ret_copy = zvm_steal_fd(&copy);
+	return r;
+}
+
+int zvm_store_put_file(struct zvm_store *store, int fd, struct zvm_digest *ret, uint64_t *ret_size)
+{
+	zvm_autofd int copy = -1;
+	uint64_t size;
+	int r = zvm_store_snapshot(store, fd, &copy, ret, &size);
+	r = r ? r : zvm_store_place(store, &copy, size, true, ret);
+	if (ret_size)
+		*ret_size = size;
+	return r;
 }
 
 /* --- using --- */
@@ -631,7 +655,11 @@ int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, i
 {
 	struct stat st;
 	zvm_autofd int fd = -1;
-	int r = open_object(store, digest, &fd, &st);
+	/* First, for it has its name before it is not pending any more. */
+	int r = zvm_pending_open(store, digest, ret_fd, ret_size);
+	if (r != -ENOENT)
+		return r;
+	r = open_object(store, digest, &fd, &st);
 	if (r)
 		return r;
 	uint32_t print = 0;
@@ -643,7 +671,7 @@ int zvm_store_object(struct zvm_store *store, const struct zvm_digest *digest, i
 			zvm_store_condemn(store, digest, "its bytes do not match its name");
 			return -ENOENT;
 		}
-		now_verified(store, &st, print);
+		zvm_store_now_verified(store, &st, print);
 	}
 	if (digest->print && digest->print != print)
 		return -ENOENT; /* what was meant is gone, and another content has its number */
@@ -665,7 +693,7 @@ int zvm_store_check(struct zvm_store *store, int fd, uint64_t size, const struct
 	if (matches < 0)
 		return matches;
 	if (matches)
-		now_verified(store, &st, print);
+		zvm_store_now_verified(store, &st, print);
 	return matches ? 0 : -EIO;
 }
 

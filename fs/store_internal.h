@@ -1,4 +1,4 @@
-/* Inside the store: shared by store.c, blob.c, check.c, derived.c and record.c. */
+/* Inside the store: shared by store.c, pending.c, blob.c, check.c, derived.c and record.c. */
 #ifndef ZVM_FS_STORE_INTERNAL_H
 #define ZVM_FS_STORE_INTERNAL_H
 
@@ -28,12 +28,15 @@ struct zvm_store {
 	struct zvm_secret secret;
 	bool has_secret;
 	int directory, objects, records, tmp;
-	pthread_mutex_t lock; /* around verified and spares */
+	pthread_mutex_t lock; /* around verified, spares and pending */
 	struct zvm_verified *verified;
 	int spares[ZVM_SPARES_MAX]; /* empty unnamed files, open */
 	unsigned spare_count;
-	struct zvm_page *page; /* accord.h; NULL: nobody shares one with us */
-	bool gc_may_come;      /* there is a page, and there are locks */
+	struct zvm_pending *pending; /* pending.c */
+	unsigned long pendings;      /* how many there have been */
+	atomic_bool had_company;     /* pending.c: something was not called by its hash alone */
+	struct zvm_page *page;       /* accord.h; NULL: nobody shares one with us */
+	bool gc_may_come;            /* there is a page, and there are locks */
 	/* keeper.c */
 	atomic_ulong watched_bytes; /* beyond it, and when something did not fit, `watcher` is written to */
 	atomic_int watcher;         /* an eventfd, or -1 */
@@ -48,6 +51,16 @@ struct zvm_store {
 struct zvm_table;
 int zvm_shortcuts_open(struct zvm_store *store, struct zvm_table **ret);
 int zvm_derived_table_open(struct zvm_store *store, struct zvm_table **ret);
+
+/*
+ * Gives a file whose bytes have been hashed its name, which may be another twin's. `ours`: nobody else holds it, so it
+ * may be used again if there is one already. *fd is a descriptor of the object afterwards.
+ */
+int zvm_store_place(struct zvm_store *store, int *fd, uint64_t size, bool ours, struct zvm_digest *digest);
+/* A copy of an open regular file, hashed, without a name. */
+int zvm_store_snapshot(struct zvm_store *store, int fd, int *ret_copy, struct zvm_digest *ret, uint64_t *ret_size);
+/* The file that this is the stat of is what its name says. */
+void zvm_store_now_verified(struct zvm_store *store, const struct stat *st, uint32_t print);
 
 /* Rises before objects become missing. */
 uint64_t zvm_store_evictions(const struct zvm_store *store);

@@ -33,6 +33,11 @@ int zvm_blob_quick(struct zvm_blobs *blobs, int fd, const struct stat *st, struc
  * now. *ret_fd (if not NULL): the stored object. In a store that is opened to be looked at nothing is stored: the
  * digest is the one that the content has or would have, and *ret_fd may be the file itself. */
 int zvm_blob_of_file(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, uint64_t *ret_size, int *ret_fd);
+/* The same of what a run is about to read: a new content need not have its name for that. *ret_pending, which may be
+ * NULL, is the caller's also on error (zvm_pending_place, zvm_pending_drop). */
+struct zvm_pending;
+int zvm_blob_of_input(struct zvm_blobs *blobs, int fd, struct zvm_digest *ret, int *ret_fd,
+                      struct zvm_pending **ret_pending);
 
 /* A stored content by its digest: is it there, and zvm_store_object. */
 bool zvm_blob_stored(struct zvm_blobs *blobs, const struct zvm_digest *digest);

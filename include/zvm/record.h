@@ -114,10 +114,11 @@ bool zvm_standing_holds(struct zvm_standing *standing);
 void zvm_standing_note_use(struct zvm_standing *standing);
 void zvm_standing_free(struct zvm_standing *standing);
 /*
- * From 0 on this process finds the record as if it was saved, until zvm_record_save is called with it, which has to
- * follow, and has stored it by its return if it can be. Takes a reference. -ENOMEM only.
+ * From 0 on this process finds the record as if it was saved, until zvm_record_save has been called with it, which has
+ * stored it then if it can be; or zvm_record_withdraw, which has not. Takes a reference. -ENOMEM only.
  */
 int zvm_record_announce(struct zvm_records *records, const struct zvm_action *action, struct zvm_record *record);
+void zvm_record_withdraw(struct zvm_records *records, const struct zvm_record *record);
 int zvm_record_save(struct zvm_records *records, const struct zvm_action *action, const struct zvm_record *record);
 void zvm_record_free(struct zvm_record *record);
 

@@ -265,8 +265,16 @@ def with_two_daemons():
         for thread in threads:
             thread.join(60)
         assert not wrong, wrong
-        assert first.runs() + second.runs() == 6, (first.runs(), second.runs())
+        # A new content has no number before it is stored, which is after its first run; one that turns out to be another's twin is run once more as such.
+        runs = first.runs() + second.runs()
+        assert 6 <= runs <= 12, (first.runs(), second.runs())
+        for m in (first, second):
+            m.settle()
         assert len(objects(first, hash_of(A))) == 3
+        for thread in [threading.Thread(target=read, args=(m, name, f"{name}{number}")) for m in (first, second) for name in "abc" for number in range(8)]:
+            thread.start()
+            thread.join(60)
+        assert not wrong and first.runs() + second.runs() == runs, (wrong, runs, first.runs(), second.runs())
 
 
 def harm(path, how):

@@ -203,6 +203,7 @@ def the_store_vanishes():
     """a store that is deleted under a daemon is an I/O error for what is not known, never ENOENT; the next mount makes a new one"""
     with Results() as m:
         m.read_all("at first")
+        m.settle()
         shutil.rmtree(m.store)
         m.put("later", b"x\n")
         error, got = m.error("run/count.awk/later")
