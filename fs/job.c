@@ -106,29 +106,13 @@ static int no_result(struct work *w, const struct zvm_box_outcome *o)
 	}
 }
 
-/*
- * Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. `pending`:
- * what is not stored yet; NULL: all is to be.
- */
-static int commit_output(struct zvm_engine *engine, int *fd, struct zvm_output *ret, struct zvm_pending **pending)
-{
-	struct stat st;
-	if (fstat(*fd, &st) == 0 && st.st_size == 0) {
-		zvm_memory_hash("", 0, &ret->digest);
-		ret->size = 0;
-		zvm_store_recycle(engine->options.store, fd);
-		return 0;
-	}
-	return pending ? zvm_pending_commit(engine->options.store, fd, &ret->digest, &ret->size, pending)
-	               : zvm_store_commit(engine->options.store, fd, &ret->digest, &ret->size);
-}
-
 /* --- remembering --- */
 
 /* A run that this process knows of and the store does not: its own record and action, with what that points to. */
 struct zvm_unsaved {
 	struct zvm_record *record;
 	struct zvm_pending *out, *err;
+	int empty_out, empty_err; /* to be used again; or -1 */
 	struct zvm_stage_action stage;
 	struct zvm_script *script;
 	struct zvm_digest address;
@@ -156,6 +140,8 @@ static void free_unsaved(struct zvm_engine *engine, struct zvm_unsaved *u)
 {
 	zvm_pending_drop(engine->options.store, &u->out);
 	zvm_pending_drop(engine->options.store, &u->err);
+	zvm_store_recycle(engine->options.store, &u->empty_out);
+	zvm_store_recycle(engine->options.store, &u->empty_err);
 	zvm_record_free(u->record);
 	zvm_stage_action_free(&u->stage);
 	zvm_script_unref(u->script);
@@ -225,12 +211,31 @@ static bool can_wait(const struct work *w, const struct zvm_box_outcome *o)
 	return !w->engine->options.no_cache && !o->real_time && w->number + 1 == w->target->spec->stage_count;
 }
 
+/*
+ * Nothing written costs nothing: the empty content has an address, but needs no file until it is an input. `pending`:
+ * what is not stored yet; NULL: all is to be.
+ */
+static int commit_output(struct zvm_store *store, int *fd, struct zvm_output *ret, struct zvm_pending **pending,
+                         int *empty)
+{
+	struct stat st;
+	if (fstat(*fd, &st) == 0 && st.st_size == 0) {
+		zvm_memory_hash("", 0, &ret->digest);
+		ret->size = 0;
+		*empty = zvm_steal_fd(fd);
+		return 0;
+	}
+	return pending ? zvm_pending_commit(store, fd, &ret->digest, &ret->size, pending)
+	               : zvm_store_commit(store, fd, &ret->digest, &ret->size);
+}
+
 static int commit_outputs(const struct work *w, const struct zvm_box_outcome *o, int *out_fd, int *err_fd,
                           struct zvm_record *record, struct zvm_unsaved *u)
 {
+	struct zvm_store *store = w->engine->options.store;
 	bool later = can_wait(w, o);
-	int r = commit_output(w->engine, out_fd, &record->out, later ? &u->out : NULL);
-	return r ? r : commit_output(w->engine, err_fd, &record->err, later ? &u->err : NULL);
+	int r = commit_output(store, out_fd, &record->out, later ? &u->out : NULL, &u->empty_out);
+	return r ? r : commit_output(store, err_fd, &record->err, later ? &u->err : NULL, &u->empty_err);
 }
 
 static void conclude(struct work *w, const struct zvm_box_outcome *o, struct zvm_record *record)
@@ -247,12 +252,13 @@ static void conclude(struct work *w, const struct zvm_box_outcome *o, struct zvm
 static int keep_result(struct work *w, struct zvm_box_outcome *o, int *out_fd, int *err_fd)
 {
 	struct zvm_record *record;
-	struct zvm_unsaved *u = calloc(1, sizeof *u);
+	struct zvm_unsaved *u = malloc(sizeof *u);
 	int r = u ? zvm_record_of_outcome(o, &record) : -ENOMEM;
 	if (r) {
 		free(u);
 		return r;
 	}
+	*u = (struct zvm_unsaved){.empty_out = -1, .empty_err = -1};
 	r = commit_outputs(w, o, out_fd, err_fd, record, u);
 	if (r) {
 		zvm_record_free(record);

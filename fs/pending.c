@@ -25,17 +25,9 @@ struct zvm_pending {
 	struct zvm_pending *next; /* in store->pending */
 	struct zvm_digest digest;
 	uint64_t size;
-	int fd;               /* read-only */
+	int fd;               /* may be written to: it is handed out opened anew */
 	unsigned long serial; /* from 1 */
 };
-
-static int reopen(int fd)
-{
-	char path[48];
-	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	int copy = open(path, O_RDONLY | O_CLOEXEC);
-	return copy < 0 ? -errno : copy;
-}
 
 /* Is there no object of that hash? */
 static bool is_alone(struct zvm_store *store, const struct zvm_digest *digest)
@@ -89,10 +81,10 @@ static int add(struct zvm_store *store, int fd, uint64_t size, const struct zvm_
                struct zvm_pending **ret)
 {
 	struct stat st;
-	zvm_autofd int copy = reopen(fd);
+	zvm_autofd int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	zvm_autofree struct zvm_pending *p = malloc(sizeof *p);
 	if (copy < 0 || !p)
-		return copy < 0 ? copy : -ENOMEM;
+		return copy < 0 ? -errno : -ENOMEM;
 	*p = (struct zvm_pending){.digest = *digest, .size = size, .fd = copy};
 	if (fstat(copy, &st) < 0)
 		return -errno;
@@ -195,25 +187,25 @@ void zvm_pending_drop(struct zvm_store *store, struct zvm_pending **pending)
 		forget(store, pending);
 }
 
+static int reopen(int fd, int *ret_fd)
+{
+	char path[48];
+	snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *ret_fd < 0 ? -errno : 0;
+}
+
 int zvm_pending_open(struct zvm_store *store, const struct zvm_digest *digest, int *ret_fd, uint64_t *ret_size)
 {
-	struct zvm_pending *p;
-	int r = -ENOENT;
-	pthread_mutex_lock(&store->lock);
-	LL_FOREACH(store->pending, p)
-	{
-		struct zvm_digest asked = *digest;
-		if (!asked.print) /* by name */
-			asked.print = p->digest.print;
-		if (zvm_digest_equal(&asked, &p->digest))
-			break;
-	}
-	if (p) {
-		*ret_fd = fcntl(p->fd, F_DUPFD_CLOEXEC, 0);
-		r = *ret_fd < 0 ? -errno : 0;
-		if (ret_size)
-			*ret_size = p->size;
-	}
-	pthread_mutex_unlock(&store->lock);
+	struct zvm_digest asked = *digest;
+	struct zvm_pending found;
+	int r = copy_namesake(store, digest, &found);
+	if (r == 0 && !asked.print) /* by name */
+		asked.print = found.digest.print;
+	if (r == 0)
+		r = found.serial && zvm_digest_equal(&asked, &found.digest) ? reopen(found.fd, ret_fd) : -ENOENT;
+	if (r == 0 && ret_size)
+		*ret_size = found.size;
+	zvm_close_pointer(&found.fd);
 	return r;
 }

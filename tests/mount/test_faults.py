@@ -262,6 +262,7 @@ def damage_behind_an_open_file():
                 name = f"{tree}/big.awk/{what}{tree}"
                 right = b"".join(b"%d %0500d %s %s\n" % (i, i, what.encode(), tree.encode()) for i in range(4000))
                 assert m.read(f"run/big.awk/{what}{tree}") == right
+                m.settle()  # who opens it before may be given a file of its own
                 os.posix_fadvise(fd := os.open(m.path(name), os.O_RDONLY), 0, 0, os.POSIX_FADV_DONTNEED)
                 got = os.read(fd, 4096)
                 path = object_of(m, f"run/big.awk/{what}{tree}")
