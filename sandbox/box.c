@@ -43,8 +43,9 @@ struct run {
 	struct zvm_report report;
 	struct zvm_box_status status;
 	uint64_t start_us, deadline_us;
-	bool template, stopped; /* it is to become one, and it has */
-	bool heard;             /* the box has said something */
+	bool template, stopped;         /* it is to become one, and it has */
+	struct zvm_given begun_with[2]; /* then: the program and its interpreter */
+	bool heard;                     /* the box has said something */
 	bool reported, gone, killed, broken, lost, timed_out, cancelled;
 };
 
@@ -495,6 +496,18 @@ static void refuse(const struct zvm_program *program, int error, struct zvm_box_
 	out->message = program->message ? strdup(program->message) : NULL;
 }
 
+static int keep_program(struct run *run, const struct zvm_program *program)
+{
+	int r = 0;
+	const int fds[2] = {program->fd, program->has_interpreter ? program->interpreter_fd : -1};
+	for (int i = 0; i < 2 && r == 0; i++) {
+		zvm_autofd int copy = fds[i] < 0 ? -1 : fcntl(fds[i], F_DUPFD_CLOEXEC, 0);
+		if (fds[i] >= 0)
+			r = copy < 0 ? -errno : zvm_given_take(&copy, &run->begun_with[i]);
+	}
+	return r;
+}
+
 /* From the beginning. */
 static int run_whole(struct zvm_launcher *launcher, struct run *run, struct zvm_box_outcome *ret)
 {
@@ -507,7 +520,8 @@ static int run_whole(struct zvm_launcher *launcher, struct run *run, struct zvm_
 		refuse(&program, r, ret);
 		r = 0;
 	} else if (r == 0) {
-		r = start_program(launcher, run, &program);
+		r = run->template ? keep_program(run, &program) : 0;
+		r = r ? r : start_program(launcher, run, &program);
 		if (!run->stopped) {
 			account(run, ret);
 			judge(run, ret);
@@ -570,7 +584,10 @@ static struct zvm_template *find_template(struct zvm_launcher *launcher, const s
 
 static int new_run(struct run *run, const struct zvm_box_request *request)
 {
-	*run = (struct run){.request = request, .box = {.socket = -1, .status = -1, .arena = -1}, .start_us = now_us()};
+	*run = (struct run){.request = request,
+	                    .box = {.socket = -1, .status = -1, .arena = -1},
+	                    .begun_with = {{.fd = -1}, {.fd = -1}},
+	                    .start_us = now_us()};
 	run->deadline_us = run->start_us + request->limits.wall_ms * 1000;
 	return zvm_broker_new(request, &run->broker);
 }
@@ -644,13 +661,13 @@ static int keep_stopped(struct zvm_launcher *launcher, struct run *run, struct z
 		return -errno;
 	int r = zvm_launcher_template(launcher, &run->box, feed[1]);
 	close(feed[1]);
-	r = r ? r : zvm_template_new(run->broker, run->box.status, feed[0], ret);
+	r = r ? r : zvm_template_new(run->broker, run->box.status, feed[0], run->begun_with, ret);
 	if (r) {
 		close(feed[0]);
 		return r;
 	}
 	run->broker = NULL;
-	run->box.status = -1;
+	run->box.status = run->begun_with[0].fd = run->begun_with[1].fd = -1;
 	return 0;
 }
 
@@ -676,6 +693,8 @@ static int make_template(struct zvm_launcher *launcher, const struct zvm_box_req
 		*zvm_template_trace(*ret) = lines;
 		lines = (struct zvm_bytes){0};
 	}
+	for (int i = 0; i < 2; i++)
+		zvm_close_pointer(&run.begun_with[i].fd);
 	zvm_boxed_close(&run.box);
 	zvm_box_outcome_free(&unused);
 	zvm_broker_free(run.broker);

@@ -640,15 +640,54 @@ int zvm_broker_content(struct zvm_broker *broker, const char *path)
 	return fd;
 }
 
-void zvm_broker_close_files(struct zvm_broker *broker)
+int zvm_given_take(int *fd, struct zvm_given *ret)
 {
-	for (struct asked *a = broker->asked; a; a = a->hh.next) {
-		zvm_close_pointer(&a->fd);
-		zvm_close_pointer(&a->image.fd);
-		a->fd = a->image.fd = -1;
+	struct stat st;
+	if (fstat(*fd, &st) < 0)
+		return -errno;
+	*ret = (struct zvm_given){zvm_steal_fd(fd), (uint64_t)st.st_size, st.st_mtim};
+	return 0;
+}
+
+/* A name that it gets or loses changes nothing: the bytes count. */
+bool zvm_given_stands(const struct zvm_given *given)
+{
+	struct stat st;
+	return fstat(given->fd, &st) == 0 && (uint64_t)st.st_size == given->size &&
+	       st.st_mtim.tv_sec == given->modified.tv_sec && st.st_mtim.tv_nsec == given->modified.tv_nsec;
+}
+
+void zvm_given_free(struct zvm_given *list, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		close(list[i].fd);
+	free(list);
+}
+
+int zvm_broker_take_given(struct zvm_broker *broker, struct zvm_given **ret, unsigned *ret_count)
+{
+	unsigned n = 0;
+	int r = 0;
+	struct zvm_given *list = calloc(2 * broker->count + 1, sizeof *list);
+	if (!list)
+		return -ENOMEM;
+	for (struct asked *a = broker->asked; a && r == 0; a = a->hh.next) {
+		if (a->dependency.answer.has_content && a->fd < 0)
+			r = -EMFILE;
+		if (r == 0 && a->fd >= 0 && (r = zvm_given_take(&a->fd, &list[n])) == 0)
+			n++;
+		if (r == 0 && a->image.fd >= 0 && (r = zvm_given_take(&a->image.fd, &list[n])) == 0)
+			n++;
 		a->has_image = false;
 	}
 	broker->open_count = 0;
+	if (r) {
+		zvm_given_free(list, n);
+		return r;
+	}
+	*ret = list;
+	*ret_count = n;
+	return 0;
 }
 
 static int copy_answer(const struct zvm_answer *from, struct zvm_answer *to)

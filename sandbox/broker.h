@@ -2,6 +2,7 @@
 #ifndef ZVM_BROKER_H
 #define ZVM_BROKER_H
 
+#include <time.h>
 #include <zvm/box.h>
 #include "plan.h"
 #include "protocol.h"
@@ -33,8 +34,17 @@ int zvm_broker_trouble(const struct zvm_broker *broker);
 /* The content that this path was opened with, to be read: a descriptor of the caller's; -1. */
 int zvm_broker_content(struct zvm_broker *broker, const char *path);
 
-/* Descriptors kept for a second asking: it will have to ask for them anew. */
-void zvm_broker_close_files(struct zvm_broker *broker);
+/* A file that a box was given, as it was then. */
+struct zvm_given {
+	int fd;
+	uint64_t size;
+	struct timespec modified;
+};
+int zvm_given_take(int *fd, struct zvm_given *ret); /* 0 or -errno; the descriptor is *ret's then */
+bool zvm_given_stands(const struct zvm_given *given);
+/* All that this box was given; whoever inherits will have to ask for it anew. -EMFILE: not all descriptors are kept. */
+int zvm_broker_take_given(struct zvm_broker *broker, struct zvm_given **ret, unsigned *ret_count);
+void zvm_given_free(struct zvm_given *list, unsigned count);
 int zvm_broker_copy_dependencies(const struct zvm_broker *broker, struct zvm_dependency **ret, unsigned *ret_count);
 void zvm_dependencies_free(struct zvm_dependency *list, unsigned count);
 /* Hands over the dependencies. 0 or -ENOMEM. */

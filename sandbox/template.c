@@ -30,7 +30,8 @@ struct zvm_template {
 	int status, feed;
 	struct zvm_broker *broker;
 	struct zvm_dependency *dependencies;
-	unsigned count;
+	struct zvm_given begun_with[2], *given; /* the program and its interpreter, and all that it was given since */
+	unsigned count, given_count;
 	pthread_mutex_t lock; /* around the proof */
 	void *proof;
 	void (*forget)(void *proof);
@@ -55,17 +56,20 @@ struct zvm_templates {
 
 /* --- one --- */
 
-int zvm_template_new(struct zvm_broker *broker, int status, int feed, struct zvm_template **ret)
+int zvm_template_new(struct zvm_broker *broker, int status, int feed, const struct zvm_given begun_with[2],
+                     struct zvm_template **ret)
 {
 	struct zvm_template *t = calloc(1, sizeof *t);
 	if (!t)
 		return -ENOMEM;
 	int r = zvm_broker_copy_dependencies(broker, &t->dependencies, &t->count);
+	r = r ? r : zvm_broker_take_given(broker, &t->given, &t->given_count);
 	if (r) {
+		zvm_dependencies_free(t->dependencies, t->count);
 		free(t);
 		return r;
 	}
-	zvm_broker_close_files(broker);
+	memcpy(t->begun_with, begun_with, sizeof t->begun_with);
 	t->references = 1;
 	t->status = status;
 	t->feed = feed;
@@ -88,6 +92,9 @@ void zvm_template_unref(struct zvm_template *t)
 	if (t->proof)
 		t->forget(t->proof);
 	zvm_dependencies_free(t->dependencies, t->count);
+	zvm_given_free(t->given, t->given_count);
+	for (int i = 0; i < 2; i++)
+		zvm_close_pointer(&t->begun_with[i].fd);
 	zvm_broker_free(t->broker);
 	zvm_bytes_free(&t->trace);
 	close(t->status);
@@ -106,8 +113,24 @@ const struct zvm_broker *zvm_template_broker(const struct zvm_template *t)
 	return t->broker;
 }
 
+/*
+ * What it has mapped is in its memory only as long as the store's files are whole: a page that is dropped is read anew.
+ * Who begins at the beginning opens them, and that tells damage.
+ */
+static bool given_stand(const struct zvm_template *t)
+{
+	bool stand = true;
+	for (int i = 0; i < 2 && stand; i++)
+		stand = t->begun_with[i].fd < 0 || zvm_given_stands(&t->begun_with[i]);
+	for (unsigned i = 0; i < t->given_count && stand; i++)
+		stand = zvm_given_stands(&t->given[i]);
+	return stand;
+}
+
 bool zvm_template_holds(struct zvm_template *t, const struct zvm_box_request *request)
 {
+	if (!given_stand(t))
+		return false;
 	pthread_mutex_lock(&t->lock);
 	t->forget = request->holder.forget;
 	int r = request->holder.holds(request->holder.context, request->view, t->dependencies, t->count, &t->proof);

@@ -222,7 +222,12 @@ static void nothing_outside_the_view_is_given(void **state)
 static void go_on_from_template(void)
 {
 	struct zvm_broker *template = broker;
-	zvm_broker_close_files(template);
+	struct zvm_given *given;
+	unsigned count;
+	assert_int_equal(zvm_broker_take_given(template, &given, &count), 0);
+	for (unsigned i = 0; i < count; i++)
+		assert_true(zvm_given_stands(&given[i]));
+	zvm_given_free(given, count);
 	assert_int_equal(zvm_broker_new(&request, &broker), 0);
 	assert_int_equal(zvm_broker_inherit(broker, template), 0);
 	assert_int_equal(zvm_broker_attach(broker, host), 0);
