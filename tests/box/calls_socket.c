@@ -629,6 +629,18 @@ static void passing(int type)
 	close(pair[0]), close(pipes[0]), close(file), close(host);
 }
 
+/* The kernel looks for sockets that only have each other when another is closed, and in its own time. */
+static int is_gone(struct pollfd *end)
+{
+	int unused[2], gone = 0;
+	for (int i = 0; i < 400 && !gone; i++) {
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, unused) == 0)
+			close(unused[0]), close(unused[1]);
+		gone = poll(end, 1, 50);
+	}
+	return gone;
+}
+
 static void passing_in_streams(void)
 {
 	int pair[2], file = open(".", O_RDONLY);
@@ -696,7 +708,7 @@ static void passing_in_streams(void)
 	close(got[0]), close(got[2]), close(file), close(kept);
 	IS("they are still there", poll(&end_of_pipe, 1, 50), 0);
 	close(got[1]);
-	IS("or gone, with all that they held", poll(&end_of_pipe, 1, 5000), 1);
+	IS("or gone, with all that they held", is_gone(&end_of_pipe), 1);
 	int server = listener("circle", SOCK_STREAM, 3);
 	file = caller("circle", SOCK_STREAM);
 	NEED(pipe(pipes) == 0);
@@ -704,7 +716,7 @@ static void passing_in_streams(void)
 	int both[2] = {server, pipes[1]};
 	IS("a listener in who waits for it", pass(file, "x", both, 2), 1);
 	close(server), close(pipes[1]);
-	IS("is nobody's any more", poll(&end_of_pipe, 1, 5000), 1);
+	IS("is nobody's any more", is_gone(&end_of_pipe), 1);
 	close(file);
 
 	/* Each brings the one before; the last is closed unread. */
