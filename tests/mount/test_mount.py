@@ -514,7 +514,9 @@ def results_hold_no_descriptors():
         for i in range(60):
             m.put(f"f{i}", b"%d\n" % i)
         daemon = m.daemon()
-        m.read("run/cat/f0")
+        for i in range(4):
+            m.read(f"run/cat/f{i}")
+        wait_until(lambda: m.stats()["zvm_templates_total"] == 1, "there is no template, which keeps open what it has mapped")
         before = len(os.listdir(f"/proc/{daemon}/fd"))
         for tree in ("run", "err", "info"):
             for i in range(60):

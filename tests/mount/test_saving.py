@@ -165,7 +165,7 @@ def changes_are_seen():
             m.script("word", "two\n", 0o644)
             assert os.getxattr(m.path("run/tell.awk/a"), "user.zvm.state") == b"absent"
             other = Reading(m, "run/tell.awk/a")
-            m.put("a", b"changed\n")
+            m.put("next", b"changed\n").rename(m.inputs / "a")  # never empty, for the other one to see
             assert m.read("run/tell.awk/a") == b"two changed\n"
             unsaved.assert_unsaved()
         assert other.end() in ((0, b"two input\n"), (0, b"two changed\n")), other.got
