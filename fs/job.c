@@ -292,7 +292,7 @@ static int run_box(struct work *w, const struct zvm_request *request, struct zvm
 	if (outcome->from_template)
 		atomic_fetch_add(&engine->counters.template_runs, 1);
 	if (outcome->wants_template)
-		zvm_maker_want(engine->maker, (struct zvm_script *)(uintptr_t)w->script, &w->stage.action);
+		zvm_maker_want(engine->maker, w->story->script, &w->stage.action);
 	atomic_fetch_add(&engine->counters.system_calls, outcome->system_calls);
 	atomic_fetch_add(&engine->counters.run_us, outcome->wall_us);
 	return 0;

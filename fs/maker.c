@@ -1,3 +1,5 @@
+/* See maker.h. One thread, from the first template that is wanted on; it also lets go of those that are not any more.
+ */
 #include "maker.h"
 #include <errno.h>
 #include <pthread.h>
@@ -108,7 +110,6 @@ static struct zvm_action *copy_action(const struct zvm_action *action)
 	struct zvm_action *copy = NULL;
 	if (zvm_action_encode(action, &bytes) || zvm_action_decode(bytes.data, bytes.size, &copy))
 		return NULL;
-
 	return copy;
 }
 

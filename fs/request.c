@@ -19,11 +19,9 @@ static int pinned_view(struct zvm_store *store, const struct zvm_script *script,
 }
 
 /* As a lookup is checked, by the view that belongs to the script: what is remembered of it is told apart by that. */
-static int holds(void *context, const struct zvm_view *view, const struct zvm_dependency *list, unsigned count,
-                 void **proof)
+static int holds(void *context, const struct zvm_dependency *list, unsigned count, void **proof)
 {
 	const struct zvm_request *request = context;
-	(void)view;
 	return zvm_records_hold(request->engine->records, request->script->view, list, count,
 	                        (struct zvm_proof **)proof);
 }

@@ -659,7 +659,9 @@ static int keep_stopped(struct zvm_launcher *launcher, struct run *run, struct z
 	int feed[2];
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, feed) < 0)
 		return -errno;
-	int r = zvm_launcher_template(launcher, &run->box, feed[1]);
+	/* Several threads may see one box there: who comes too late must not wait for as long as a run takes. */
+	int r = fcntl(feed[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+	r = r ? r : zvm_launcher_template(launcher, &run->box, feed[1]);
 	close(feed[1]);
 	r = r ? r : zvm_template_new(run->broker, run->box.status, feed[0], run->begun_with, ret);
 	if (r) {

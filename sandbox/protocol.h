@@ -14,7 +14,7 @@
  * The program and its interpreter come as prepared images where there are any; of other contents the box gets the
  * prepared one by a question (ZVM_ASK_KIND_IMAGE), so that who reads a file gets the file.
  *
- * Every ask but ZVM_ASK_KIND_TRACE and ZVM_ASK_KIND_BYTES gets exactly one reply, and the next ask comes after it: a
+ * Every ask but ZVM_ASK_KIND_TRACE, _BYTES and _STOPPED gets exactly one reply, and the next ask comes after it: a
  * box that lets answers pile up is hung up on. The host trusts nothing in an ask. A box cannot send descriptors (the
  * wall knows no sendmsg), and the host receives without room for them, so the kernel would drop them. No pointer
  * crosses, and nothing here depends on libc, because the monitor has none.

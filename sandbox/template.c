@@ -133,7 +133,7 @@ bool zvm_template_holds(struct zvm_template *t, const struct zvm_box_request *re
 		return false;
 	pthread_mutex_lock(&t->lock);
 	t->forget = request->holder.forget;
-	int r = request->holder.holds(request->holder.context, request->view, t->dependencies, t->count, &t->proof);
+	int r = request->holder.holds(request->holder.context, t->dependencies, t->count, &t->proof);
 	pthread_mutex_unlock(&t->lock);
 	return r == 1;
 }
@@ -146,8 +146,10 @@ int zvm_template_take(struct zvm_template *t, struct zvm_boxed *ret)
 	struct pollfd ready = {.fd = t->feed, .events = POLLIN};
 	if (poll(&ready, 1, TAKE_MS) <= 0)
 		return -EAGAIN;
-	/* Another thread may have been faster, but then the next is on its way. */
-	if (zvm_packet_receive(t->feed, &number, sizeof number, fds, 3, &count) != sizeof number)
+	ssize_t got = zvm_packet_receive(t->feed, &number, sizeof number, fds, 3, &count);
+	if (got == -EAGAIN) /* another thread was faster */
+		return -EAGAIN;
+	if (got != sizeof number)
 		return -EPIPE;
 	if (count != 3) {
 		while (count)

@@ -76,8 +76,7 @@ struct zvm_dependency {
  */
 struct zvm_holder {
 	void *context;
-	int (*holds)(void *context, const struct zvm_view *view, const struct zvm_dependency *list, unsigned count,
-	             void **proof);
+	int (*holds)(void *context, const struct zvm_dependency *list, unsigned count, void **proof);
 	void (*forget)(void *proof);
 };
 

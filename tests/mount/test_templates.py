@@ -185,8 +185,7 @@ def a_bounded_number():
             assert m.read(f"run/head -c {n + 1}/long") == b"x" * (n + 1)
         daemon = m.daemon()
         members = list(descendants(daemon))
-        assert len(members) < 64, len(members)
-        assert 30 <= templates(m)[1] + 30
+        assert len(members) < 64, len(members)  # a dozen, with two boxes ahead of each; all thirty would be more than ninety
     wait_until(lambda: not any(map(is_alive, members)), "they live on")
 
 
