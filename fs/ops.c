@@ -162,7 +162,8 @@ static void result_attributes(enum zvm_tree tree, struct zvm_result *result, str
 	                                        : result->out_size;
 	st->st_size = (off_t)size;
 	st->st_blocks = (blkcnt_t)((size + 511) / 512);
-	st->st_mtime = st->st_ctime = st->st_atime = result->computed_at;
+	/* Whole seconds: the input's fraction beside them would be a time that may be yet to come. */
+	st->st_mtim = st->st_ctim = st->st_atim = (struct timespec){.tv_sec = result->computed_at};
 }
 
 /* A file of the trees; input NULL: it has gone; result NULL: not computed. */

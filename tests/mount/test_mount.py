@@ -508,6 +508,19 @@ def every_stage_counts():
 
 
 @test
+def times_of_results():
+    """a result was modified when it was computed, to the second, whatever its input's times: never later than now, so that make believes it"""
+    with Mount() as m:
+        for number in range(3):
+            path = m.put(f"t{number}", b"text %d\n" % number)
+            os.utime(path, ns=(1_000_000_000_999_999_999, 1_000_000_000_999_999_999))
+            assert os.stat(m.path(f"run/cat/t{number}")).st_mtime_ns == 1_000_000_000_999_999_999
+            m.read(f"run/cat/t{number}")
+            st, computed = os.stat(m.path(f"run/cat/t{number}")), json.loads(m.read(f"info/cat/t{number}"))["computed_at"]
+            assert st.st_mtime_ns == st.st_ctime_ns == st.st_atime_ns == computed * 1_000_000_000 <= time.time_ns(), (st, computed)
+
+
+@test
 def results_hold_no_descriptors():
     """many results that the kernel remembers cost the daemon no open file"""
     with Mount() as m:
