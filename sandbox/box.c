@@ -46,6 +46,7 @@ struct run {
 	bool template, stopped;         /* it is to become one, and it has */
 	struct zvm_given begun_with[2]; /* then: the program and its interpreter */
 	bool heard;                     /* the box has said something */
+	bool undead;                    /* nobody could say that it has ended: it may still write */
 	bool reported, gone, killed, broken, lost, timed_out, cancelled;
 };
 
@@ -467,7 +468,7 @@ static void finish(struct zvm_launcher *launcher, struct run *run)
 	zvm_meter_stop(run->request->meter);
 	zvm_boxed_close(&run->box);
 	if (run->lost)
-		zvm_launcher_lost(launcher);
+		run->undead = !zvm_launcher_lost(launcher, run->box.generation);
 }
 
 /* Takes a box and has it run, or begin to, until it has ended or stopped. */
@@ -595,8 +596,8 @@ static int new_run(struct run *run, const struct zvm_box_request *request)
 /* The box was dead when it got its order: what it was to run has not begun. */
 static bool is_stillborn(const struct run *run, int r, const struct zvm_box_outcome *out)
 {
-	return !r && !run->heard && !run->cancelled && !run->timed_out && !out->stdout_size && !out->stderr_size &&
-	       (out->end == ZVM_END_MEMORY || out->end == ZVM_END_BROKEN);
+	return !r && !run->heard && !run->undead && !run->cancelled && !run->timed_out && !out->stdout_size &&
+	       !out->stderr_size && (out->end == ZVM_END_MEMORY || out->end == ZVM_END_BROKEN);
 }
 
 static int run_once(struct zvm_launcher *launcher, struct run *run, struct zvm_box_outcome *ret)
@@ -663,7 +664,7 @@ static int keep_stopped(struct zvm_launcher *launcher, struct run *run, struct z
 	int r = fcntl(feed[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
 	r = r ? r : zvm_launcher_template(launcher, &run->box, feed[1]);
 	close(feed[1]);
-	r = r ? r : zvm_template_new(run->broker, run->box.status, feed[0], run->begun_with, ret);
+	r = r ? r : zvm_template_new(run->broker, &run->box, feed[0], run->begun_with, ret);
 	if (r) {
 		close(feed[0]);
 		return r;

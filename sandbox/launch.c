@@ -46,6 +46,7 @@
 #define POOL_MAX 16
 #define PATIENCE_MS 1000 /* with a user who has too many processes */
 #define TRY_AGAIN_MS 10
+#define DYING_MS 5000 /* until a launcher that has closed one of its sockets has closed all */
 
 /* Memory that the launcher writes and the daemon reads. */
 struct shared {
@@ -60,6 +61,7 @@ struct zvm_launcher {
 	int cgroup; /* for zygotes to enter; -1 */
 	pid_t pid;
 	unsigned pool;
+	unsigned generation; /* how many there have been */
 	bool plain, template_first;
 	bool asked_ahead; /* a box is on its way that nobody has taken yet */
 	struct shared *shared;
@@ -531,6 +533,7 @@ static int spawn(struct zvm_launcher *launcher)
 		return got == sizeof result ? result : -EIO;
 	}
 	launcher->control = pair[0];
+	launcher->generation++;
 	__atomic_store_n(&launcher->pid, pid, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -654,7 +657,11 @@ static int receive_box(const struct zvm_launcher *launcher, uint64_t arena_size,
 			close(fds[--count]);
 		return -EPIPE;
 	}
-	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1], .arena = fds[2], .number = out.box};
+	*ret = (struct zvm_boxed){.socket = fds[0],
+	                          .status = fds[1],
+	                          .arena = fds[2],
+	                          .number = out.box,
+	                          .generation = launcher->generation};
 	if (ftruncate(ret->arena, (off_t)arena_size) < 0 ||
 	    fcntl(ret->arena, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0) {
 		int r = -errno;
@@ -726,12 +733,19 @@ int zvm_launcher_template(struct zvm_launcher *launcher, const struct zvm_boxed 
 	return r;
 }
 
-void zvm_launcher_lost(struct zvm_launcher *launcher)
+/* A process that dies closes its sockets one by one, and the control socket may be the last; what is below it in its
+ * pid namespace goes on until then, and a moment longer. */
+bool zvm_launcher_lost(struct zvm_launcher *launcher, unsigned generation)
 {
 	pthread_mutex_lock(&launcher->lock);
-	if (launcher->control >= 0 && is_gone(launcher))
+	bool dead = launcher->control < 0 || launcher->generation != generation;
+	struct pollfd control = {.fd = launcher->control}; /* POLLHUP needs no asking for */
+	if (!dead && poll(&control, 1, DYING_MS) > 0) {
 		bury(launcher);
+		dead = true;
+	}
 	pthread_mutex_unlock(&launcher->lock);
+	return dead;
 }
 
 void zvm_boxed_close(struct zvm_boxed *box)

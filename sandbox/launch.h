@@ -22,6 +22,7 @@ struct zvm_boxed {
 	int status; /* SOCK_SEQPACKET to the launcher */
 	int arena;  /* memfd */
 	uint32_t number;
+	unsigned generation; /* of the launcher that made it */
 };
 
 /* Sent once, when every process of the box is gone. */
@@ -44,8 +45,9 @@ bool zvm_launcher_keeps_boxes(const struct zvm_launcher *launcher);
 bool zvm_launcher_template_first(const struct zvm_launcher *launcher);
 struct zvm_templates *zvm_launcher_templates(struct zvm_launcher *launcher);
 
-/* After an end-of-file on box.status: makes sure that nothing of a dead launcher's boxes is left. */
-void zvm_launcher_lost(struct zvm_launcher *launcher);
+/* After an end-of-file on the status of a box of this generation: waits until its launcher is dead, and nothing of its
+ * boxes is left. false: it does not die. */
+bool zvm_launcher_lost(struct zvm_launcher *launcher, unsigned generation);
 /* usage.c: the meter (NULL is none) is the box's from now on; and no more, before that is closed. */
 void zvm_meter_start(struct zvm_box_meter *meter, const struct zvm_launcher *launcher, const struct zvm_boxed *box);
 void zvm_meter_stop(struct zvm_box_meter *meter);

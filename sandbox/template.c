@@ -28,6 +28,7 @@
 struct zvm_template {
 	int references;
 	int status, feed;
+	unsigned generation; /* of its launcher */
 	struct zvm_broker *broker;
 	struct zvm_dependency *dependencies;
 	struct zvm_given begun_with[2], *given; /* the program and its interpreter, and all that it was given since */
@@ -56,8 +57,8 @@ struct zvm_templates {
 
 /* --- one --- */
 
-int zvm_template_new(struct zvm_broker *broker, int status, int feed, const struct zvm_given begun_with[2],
-                     struct zvm_template **ret)
+int zvm_template_new(struct zvm_broker *broker, const struct zvm_boxed *box, int feed,
+                     const struct zvm_given begun_with[2], struct zvm_template **ret)
 {
 	struct zvm_template *t = calloc(1, sizeof *t);
 	if (!t)
@@ -71,7 +72,8 @@ int zvm_template_new(struct zvm_broker *broker, int status, int feed, const stru
 	}
 	memcpy(t->begun_with, begun_with, sizeof t->begun_with);
 	t->references = 1;
-	t->status = status;
+	t->status = box->status;
+	t->generation = box->generation;
 	t->feed = feed;
 	t->broker = broker;
 	pthread_mutex_init(&t->lock, NULL);
@@ -156,7 +158,8 @@ int zvm_template_take(struct zvm_template *t, struct zvm_boxed *ret)
 			close(fds[--count]);
 		return -EPIPE;
 	}
-	*ret = (struct zvm_boxed){.socket = fds[0], .status = fds[1], .arena = fds[2], .number = number};
+	*ret = (struct zvm_boxed){
+	        .socket = fds[0], .status = fds[1], .arena = fds[2], .number = number, .generation = t->generation};
 	return 0;
 }
 

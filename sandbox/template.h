@@ -34,10 +34,10 @@ void zvm_templates_end(struct zvm_templates *templates, const struct zvm_box_req
                        struct zvm_template *made);
 void zvm_templates_drop(struct zvm_templates *templates, struct zvm_template *t);
 
-/* Of a box that has stopped: takes its status, the feed, what it was begun with, and the broker with all that it has
- * answered. 0 or -errno, and then nothing is taken. */
-int zvm_template_new(struct zvm_broker *broker, int status, int feed, const struct zvm_given begun_with[2],
-                     struct zvm_template **ret);
+/* Of a box that has stopped: takes its status descriptor, the feed, what it was begun with, and the broker with all
+ * that it has answered. 0 or -errno, and then nothing is taken. */
+int zvm_template_new(struct zvm_broker *broker, const struct zvm_boxed *box, int feed,
+                     const struct zvm_given begun_with[2], struct zvm_template **ret);
 /* Lines of the trace of what it has done, for each run that goes on from it: of one that is not traced there are none.
  */
 struct zvm_bytes *zvm_template_trace(struct zvm_template *t);
